@@ -1,0 +1,48 @@
+"""The weighted mean, formed as a streaming sum and divided once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from wardround.core.update import Aggregate, Update
+from wardround.errors import PlanError
+
+WEIGHTINGS = ("examples", "uniform")
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Sum of updates, each times its weight (McMahan et al. 2017, arXiv:1602.05629, algorithm 1).
+
+    Attributes:
+        weighting: ``"examples"`` weighs an update by its site's number of training examples, ``"uniform"`` by 1.
+    """
+
+    weighting: str = "examples"
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise PlanError(f"aggregator weighting = {self.weighting!r} is not one of {', '.join(WEIGHTINGS)}")
+
+    def combine(self, updates: Iterable[Update]) -> Aggregate:
+        """Sum `updates` in the order in which they come, holding one of them at a time.
+
+        Returns:
+            The sum in float64; without updates, an empty one of weight 0.
+        """
+        total: dict[str, np.ndarray] = {}
+        weight = 0.0
+        sites: list[str] = []
+        for update in updates:
+            share = float(update.num_examples) if self.weighting == "examples" else 1.0
+            for name, value in update.tensors.items():
+                if name in total:
+                    total[name] += share * value.astype(np.float64)
+                else:
+                    total[name] = share * value.astype(np.float64)
+            weight += share
+            sites.append(update.site)
+        return Aggregate(total, weight, tuple(sites))

@@ -1,0 +1,134 @@
+"""Federated algorithms, each a small spec that composes local work, a server step and what stays personal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from wardround.algorithms.base import Algorithm, LocalResult, LocalWork, ServerStep
+from wardround.algorithms.fedprox import Proximal
+from wardround.algorithms.local_sgd import LocalSgd
+from wardround.algorithms.personal import everything, norms, personal
+from wardround.algorithms.scaffold import ControlVariates, WithVariates
+from wardround.algorithms.training import Training
+from wardround.errors import PlanError
+
+
+class AlgorithmSpec(Protocol):
+    """A choice a plan makes in ``[algorithm]``."""
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Put the algorithm together from the plan's local training and server step."""
+        ...
+
+
+@dataclass(frozen=True)
+class FedAvg:
+    """Federated averaging (McMahan et al. 2017, arXiv:1602.05629).
+
+    Attributes:
+        personal: what stays at the sites: ``nothing``, ``norms``, ``head``, ``norms+head``.
+    """
+
+    personal: str = "nothing"
+
+    def __post_init__(self) -> None:
+        personal(self.personal)
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Plain local training, plain mean."""
+        return Algorithm(LocalSgd(training), server, personal(self.personal))
+
+
+@dataclass(frozen=True)
+class FedProx:
+    """FedAvg with a pull towards the broadcast weights (Li et al. 2020, arXiv:1812.06127).
+
+    Attributes:
+        mu: strength of the pull, > 0.
+        personal: as in `FedAvg`.
+    """
+
+    mu: float = 0.01
+    personal: str = "nothing"
+
+    def __post_init__(self) -> None:
+        personal(self.personal)
+        if not self.mu > 0:
+            raise PlanError(f"algorithm mu = {self.mu} is not positive: without the pull, choose fedavg")
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Local training with a `Proximal` correction."""
+        return Algorithm(LocalSgd(training, (Proximal(self.mu),)), server, personal(self.personal))
+
+
+@dataclass(frozen=True)
+class FedBn:
+    """FedAvg whose normalisation layers stay at the sites (Li et al. 2021, arXiv:2102.07623)."""
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Plain local training; norms are personal."""
+        return Algorithm(LocalSgd(training), server, norms)
+
+
+@dataclass(frozen=True)
+class Scaffold:
+    """FedAvg with control variates (Karimireddy et al. 2020, arXiv:1910.06378).
+
+    Attributes:
+        personal: as in `FedAvg`.
+    """
+
+    personal: str = "nothing"
+
+    def __post_init__(self) -> None:
+        personal(self.personal)
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Local training with `ControlVariates`; the server keeps their mean."""
+        return Algorithm(LocalSgd(training, (ControlVariates(),)), WithVariates(server), personal(self.personal))
+
+
+@dataclass(frozen=True)
+class Central:
+    """A yardstick, not a federation: all images are pooled and trained on in one place."""
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Plain training on the pooled images."""
+        return Algorithm(LocalSgd(training), server, pooled=True)
+
+
+@dataclass(frozen=True)
+class Local:
+    """A yardstick: every site trains alone and nothing is shared."""
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Plain training; everything is personal."""
+        return Algorithm(LocalSgd(training), server, everything)
+
+
+ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
+    "fedavg": FedAvg,
+    "fedprox": FedProx,
+    "fedbn": FedBn,
+    "scaffold": Scaffold,
+    "central": Central,
+    "local": Local,
+}
+"""Names a plan may use in ``[algorithm] name = …``."""
+
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "AlgorithmSpec",
+    "Central",
+    "FedAvg",
+    "FedBn",
+    "FedProx",
+    "Local",
+    "LocalResult",
+    "LocalWork",
+    "Scaffold",
+    "ServerStep",
+    "Training",
+]

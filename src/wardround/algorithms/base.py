@@ -1,0 +1,93 @@
+"""What an algorithm is made of: work at a site, a step at the server, and what stays personal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from torch import nn
+
+from wardround.core.context import RoundContext
+from wardround.core.update import Tensors
+from wardround.data.images import LabelledImages
+from wardround.tasks.classification import Classification
+
+Personal = Callable[[nn.Module], frozenset[str]]
+"""Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What local work brings back.
+
+    Attributes:
+        change: difference to the weights it began with, and to any other broadcast group.
+        memory: what the site keeps for its next round (control variates, optimiser state).
+        loss: mean training loss over the steps.
+        num_steps: optimiser steps taken.
+    """
+
+    change: Tensors
+    memory: dict[str, np.ndarray]
+    loss: float
+    num_steps: int
+
+
+class LocalWork(Protocol):
+    """Trains at one site in one round."""
+
+    def run(
+        self,
+        task: Classification,
+        network: nn.Module,
+        images: LabelledImages,
+        broadcast: Tensors,
+        memory: Tensors,
+        ctx: RoundContext,
+    ) -> LocalResult:
+        """Train `network`, which holds the site's starting weights, on `images`.
+
+        Args:
+            broadcast: all that the coordinator sent, also groups that are not weights.
+            memory: what this site's last accepted round kept; empty the first time.
+        """
+        ...
+
+
+class ServerStep(Protocol):
+    """Turns a mean update into new weights. State goes in and comes out; nothing is kept inside."""
+
+    def start(self, weights: Tensors) -> Tensors:
+        """Return the state before round 0, given the initial shared weights."""
+        ...
+
+    def apply(self, state: Tensors, mean: Tensors, ctx: RoundContext) -> Tensors:
+        """Return the state after a round whose mean update is `mean`."""
+        ...
+
+    def broadcast(self, state: Tensors) -> Tensors:
+        """Return what the sites are sent."""
+        ...
+
+    def model(self, state: Tensors) -> Tensors:
+        """Return the shared weights to evaluate and to save."""
+        ...
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A composition; nothing here is subclassed.
+
+    Attributes:
+        local: the work at a site.
+        server: the step at the server.
+        personal: which weights stay at their site.
+        pooled: train as one site that holds all images (the central yardstick).
+    """
+
+    local: LocalWork
+    server: ServerStep
+    personal: Personal = field(default=lambda network: frozenset())
+    pooled: bool = False

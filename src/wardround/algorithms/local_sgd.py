@@ -1,0 +1,123 @@
+"""Local stochastic gradient descent, with corrections that algorithms plug in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from wardround.algorithms.augment import AUGMENTATIONS
+from wardround.algorithms.base import LocalResult
+from wardround.algorithms.training import Training
+from wardround.core.context import RoundContext
+from wardround.core.update import Tensors, difference, in_group, of_group
+from wardround.data.images import LabelledImages
+from wardround.tasks.classification import Classification, to_input, weights_of
+
+
+class RunningCorrection(Protocol):
+    """A correction at work in one round of one site."""
+
+    def adjust(self) -> None:
+        """Change the gradients in place, after each backward pass and before the optimiser's step."""
+        ...
+
+    def finish(self) -> tuple[Tensors, Tensors]:
+        """Return what joins the update, and what joins the site's memory."""
+        ...
+
+
+class Correction(Protocol):
+    """Something an algorithm does to every local gradient."""
+
+    def begin(self, network: nn.Module, broadcast: Tensors, memory: Tensors) -> RunningCorrection:
+        """Start a round."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalSgd:
+    """Minimise the task's loss for a number of steps (McMahan et al. 2017, ClientUpdate).
+
+    Attributes:
+        training: batches, optimiser, schedule.
+        corrections: applied to every gradient, in order.
+    """
+
+    training: Training
+    corrections: tuple[Correction, ...] = ()
+
+    def run(
+        self,
+        task: Classification,
+        network: nn.Module,
+        images: LabelledImages,
+        broadcast: Tensors,
+        memory: Tensors,
+        ctx: RoundContext,
+    ) -> LocalResult:
+        """Train for one round; see `LocalWork.run`."""
+        torch.manual_seed(ctx.entropy("torch"))
+        before = weights_of(network)
+        running = [correction.begin(network, broadcast, memory) for correction in self.corrections]
+        optimiser = self.training.optimiser_for(network)
+        _restore(optimiser, of_group(memory, "optimiser"))
+        losses = self._descend(task, network, images, optimiser, running, ctx)
+        change = difference(weights_of(network), before)
+        kept = in_group(_state_of(optimiser), "optimiser") if self.training.keep_optimiser else {}
+        for correction in running:
+            joins_update, joins_memory = correction.finish()
+            change |= joins_update
+            kept |= joins_memory
+        return LocalResult(change, kept, float(np.mean(losses)), len(losses))
+
+    def _descend(
+        self,
+        task: Classification,
+        network: nn.Module,
+        images: LabelledImages,
+        optimiser: torch.optim.Optimizer,
+        running: list[RunningCorrection],
+        ctx: RoundContext,
+    ) -> list[float]:
+        device = next(network.parameters()).device
+        augment = AUGMENTATIONS[self.training.augment]
+        steps = self.training.num_steps(len(images))
+        losses: list[float] = []
+        network.train()
+        for step, rows in enumerate(self.training.batches(len(images), ctx)):
+            for group in optimiser.param_groups:
+                group["lr"] = self.training.learning_rate_at((ctx.round + step / steps) / ctx.rounds)
+            inputs = augment(to_input(images.batch(rows))).to(device, memory_format=torch.channels_last)
+            with self.training.autocast(device):
+                loss = task.loss(network, inputs, torch.from_numpy(images.labels[rows]).to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            for correction in running:
+                correction.adjust()
+            optimiser.step()
+            losses.append(loss.item())
+        return losses
+
+
+def _state_of(optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{index}/{key}": value.detach().cpu().contiguous(memory_format=torch.contiguous_format).numpy().copy()
+        for index, slots in state.items()
+        for key, value in slots.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _restore(optimiser: torch.optim.Optimizer, arrays: dict[str, np.ndarray]) -> None:
+    if not arrays:
+        return
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, array in arrays.items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = torch.from_numpy(np.array(array))
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

@@ -1,0 +1,67 @@
+"""Which weights stay at their site."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from wardround.algorithms.base import Personal
+from wardround.errors import PlanError
+
+_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
+
+
+def nothing(network: nn.Module) -> frozenset[str]:
+    """Keep nothing: every weight is shared."""
+    return frozenset()
+
+
+def everything(network: nn.Module) -> frozenset[str]:
+    """Keep every weight: the sites learn alone."""
+    return frozenset(_names(network, ""))
+
+
+def norms(network: nn.Module) -> frozenset[str]:
+    """Keep the normalisation layers, statistics included (FedBN; Li et al. 2021, arXiv:2102.07623)."""
+    return _inside(network, _NORMS)
+
+
+def head(network: nn.Module) -> frozenset[str]:
+    """Keep the last linear layer (FedPer; Arivazhagan et al. 2019, arXiv:1912.00818)."""
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return frozenset(_names(network, linear[-1] + ".")) if linear else frozenset()
+
+
+def norms_and_head(network: nn.Module) -> frozenset[str]:
+    """Keep the normalisation layers and the last linear layer."""
+    return norms(network) | head(network)
+
+
+PERSONAL: dict[str, Personal] = {
+    "nothing": nothing,
+    "norms": norms,
+    "head": head,
+    "norms+head": norms_and_head,
+    "everything": everything,
+}
+
+
+def personal(name: str) -> Personal:
+    """Look `name` up.
+
+    Raises:
+        PlanError: there is no such choice.
+    """
+    if name not in PERSONAL:
+        raise PlanError(f"algorithm personal = {name!r} is not one of {', '.join(PERSONAL)}")
+    return PERSONAL[name]
+
+
+def _inside(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> frozenset[str]:
+    prefixes = tuple(name + "." for name, module in network.named_modules() if isinstance(module, kinds))
+    return frozenset(name for prefix in prefixes for name in _names(network, prefix))
+
+
+def _names(network: nn.Module, prefix: str) -> list[str]:
+    parameters = [f"net/{name}" for name, _ in network.named_parameters() if name.startswith(prefix)]
+    buffers = [f"stat/{n}" for n, b in network.named_buffers() if n.startswith(prefix) and b.is_floating_point()]
+    return parameters + buffers

@@ -1,0 +1,1 @@
+"""Nouns that every other part speaks of: updates, contexts, messages. numpy only."""

@@ -1,0 +1,152 @@
+"""The wire format: a small JSON header and a safetensors block, versioned, bounded and free of pickle.
+
+```text
+"WRND" | version: u8 | header length: u32 big-endian | header: canonical JSON object | safetensors block
+```
+
+Whatever is wrong with the bytes, `decode` raises `WireError` and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from wardround.core.update import Tensors, size_bytes
+from wardround.errors import WireError
+
+MAGIC = b"WRND"
+VERSION = 1
+MAX_FRAME_BYTES = 2**31
+MAX_HEADER_BYTES = 2**20
+MAX_TENSORS = 10_000
+MAX_HEADER_DEPTH = 16
+DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool"))
+
+_PREFIX = struct.Struct(">4sBI")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one call carries: plain fields and arrays.
+
+    Attributes:
+        fields: JSON values by name.
+        tensors: arrays by name; dtypes from `DTYPES`. Receivers treat them as read-only.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Tensors = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the fields as JSON and of the arrays, without framing; the same on every engine."""
+        return len(_header(self.fields)) + size_bytes(self.tensors)
+
+
+def encode(message: Message) -> bytes:
+    """Write `message` as one frame.
+
+    Raises:
+        ValueError: a field is not JSON, or an array has a dtype that the format does not carry.
+    """
+    header = _header(message.fields)
+    for name, array in message.tensors.items():
+        if array.dtype not in DTYPES:
+            raise ValueError(f"tensor {name!r} has dtype {array.dtype}, which the wire format does not carry")
+    arrays = {name: np.ascontiguousarray(array) for name, array in message.tensors.items()}
+    return _PREFIX.pack(MAGIC, VERSION, len(header)) + header + safetensors.numpy.save(arrays)
+
+
+def decode(frame: bytes, max_bytes: int = MAX_FRAME_BYTES) -> Message:
+    """Read one frame.
+
+    Args:
+        frame: bytes from another party; nothing about them is trusted.
+        max_bytes: longest frame that is looked at.
+
+    Raises:
+        WireError: the frame is too long, cut short, of another version, or malformed in any other way.
+    """
+    if len(frame) > max_bytes:
+        raise WireError(f"a frame of {len(frame)} bytes exceeds the limit of {max_bytes}")
+    if len(frame) < _PREFIX.size:
+        raise WireError("a frame is shorter than its prefix")
+    magic, version, header_bytes = _PREFIX.unpack_from(frame)
+    if magic != MAGIC:
+        raise WireError("a frame does not start with the wire format's magic bytes")
+    if version != VERSION:
+        raise WireError(f"a frame has version {version}, this installation reads version {VERSION}")
+    if header_bytes > MAX_HEADER_BYTES or header_bytes > len(frame) - _PREFIX.size:
+        raise WireError("a frame's header is longer than the frame or the limit")
+    body = _PREFIX.size + header_bytes
+    return Message(_read_header(frame[_PREFIX.size : body]), _read_tensors(frame[body:]))
+
+
+def canonical_json(value: Any) -> bytes:
+    """Write a JSON value in the one way used for digests: sorted keys, no spaces, UTF-8, finite numbers.
+
+    Raises:
+        ValueError: the value is not JSON.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return text.encode()
+
+
+def _header(fields: Mapping[str, Any]) -> bytes:
+    return canonical_json(dict(fields))
+
+
+def _read_header(data: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise WireError("a frame's header is not a JSON object of unique names and finite numbers") from None
+    if not isinstance(fields, dict) or _depth(fields) > MAX_HEADER_DEPTH:
+        raise WireError(f"a frame's header is not a JSON object of depth {MAX_HEADER_DEPTH} or less")
+    return fields
+
+
+def _read_tensors(data: bytes) -> dict[str, np.ndarray]:
+    try:
+        arrays = safetensors.numpy.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        raise WireError("a frame's tensor block is not valid safetensors") from None
+    if len(arrays) > MAX_TENSORS:
+        raise WireError(f"a frame carries {len(arrays)} tensors, more than the limit of {MAX_TENSORS}")
+    for name, array in arrays.items():
+        if array.dtype not in DTYPES:
+            raise WireError(f"tensor {name!r} has dtype {array.dtype}, which the wire format does not carry")
+    return arrays
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not a finite number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
+
+
+def _depth(value: Any) -> int:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max((_depth(child) for child in children), default=0)

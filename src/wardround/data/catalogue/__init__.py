@@ -1,0 +1,19 @@
+"""Where images come from: one dataclass for each source that a plan may name."""
+
+from __future__ import annotations
+
+from wardround.data.catalogue.base import Source
+from wardround.data.catalogue.ham10000 import Ham10000
+from wardround.data.catalogue.manifest import Manifest
+from wardround.data.catalogue.medmnist import MedMnist
+from wardround.data.catalogue.slide import Slide
+
+SOURCES: dict[str, type[Slide | Ham10000 | MedMnist | Manifest]] = {
+    "slide": Slide,
+    "ham10000": Ham10000,
+    "medmnist": MedMnist,
+    "manifest": Manifest,
+}
+"""Sources by the name that a plan gives them (``[data] source = "ham10000"``)."""
+
+__all__ = ["SOURCES", "Ham10000", "Manifest", "MedMnist", "Slide", "Source"]

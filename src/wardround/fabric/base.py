@@ -1,0 +1,57 @@
+"""Bytes between the coordinator and the sites: the one seam that a study and a deployment share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from wardround.core.codec import Message
+
+
+class Handler(Protocol):
+    """A site as a fabric sees it: long-lived, one operation at a time."""
+
+    def handle(self, op: str, body: Message) -> Message:
+        """Carry out `op` and return its answer.
+
+        Raises:
+            WardroundError: this site cannot answer.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one site answered: a message, or the one sentence that says why there is none."""
+
+    site: str
+    message: Message | None = None
+    failure: str | None = None
+
+
+class Fabric(Protocol):
+    """Carries calls to sites. `LocalFabric` and `FlareFabric` join one contract suite."""
+
+    def sites(self) -> tuple[str, ...]:
+        """Names of the sites that can be called, sorted."""
+        ...
+
+    def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
+        """Call `op` at every one of `sites` and yield one answer each, *in the order of* `sites`.
+
+        Answers stream through a bounded window, so memory does not grow with the number of sites. A site that raises,
+        hangs past `timeout_s` or answers with an illegal frame yields an `Answer` with `failure` set, and fails alone.
+
+        Raises:
+            FabricDown: the processes or connections themselves are gone.
+        """
+        ...
+
+    def events(self) -> list[str]:
+        """Return, and forget, sentences about what the fabric had to mend since the last call (restarts, retries)."""
+        ...
+
+    def close(self) -> None:
+        """End every process and connection the fabric started. Safe to call twice."""
+        ...

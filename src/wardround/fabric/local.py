@@ -1,0 +1,86 @@
+"""Sites on this machine: in this process, or in worker processes that are started once and stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from wardround.core.codec import Message, decode, encode
+from wardround.errors import WardroundError
+from wardround.fabric.base import Answer, Handler
+
+Opener = Callable[[str], Handler]
+"""Opens the site of a name."""
+
+
+class SiteHost:
+    """Sites that share a process; each is opened at its first call.
+
+    Attributes:
+        open_site: opens the site of a name.
+    """
+
+    def __init__(self, open_site: Opener) -> None:
+        self.open_site = open_site
+        self._open: dict[str, Handler] = {}
+
+    def call(self, site: str, op: str, body: Message) -> Answer:
+        """Call `op` at `site`; what the site raises on purpose becomes a failure."""
+        try:
+            if site not in self._open:
+                self._open[site] = self.open_site(site)
+            return Answer(site, self._open[site].handle(op, body))
+        except WardroundError as error:
+            return Answer(site, failure=str(error))
+
+
+class LocalFabric:
+    """Sites in this process, one call at a time. `timeout_s` cannot be kept here: use `WorkerFabric` for that.
+
+    Attributes:
+        encoded: pass every message through the wire format, as between machines.
+    """
+
+    def __init__(self, names: Sequence[str], open_site: Opener, encoded: bool = False) -> None:
+        self._names = tuple(sorted(names))
+        self._host = SiteHost(open_site)
+        self.encoded = encoded
+
+    def sites(self) -> tuple[str, ...]:
+        """Return the sites' names, sorted."""
+        return self._names
+
+    def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
+        """Call the sites one after the other; see `Fabric.gather`."""
+        frame = encode(body) if self.encoded else None
+        for site in sites:
+            if frame is None:
+                yield self._host.call(site, op, body)
+            else:
+                yield unpacked(site, packed(self._host.call(site, op, decode(frame))))
+
+    def events(self) -> list[str]:
+        """Return nothing: there is nothing to mend in one process."""
+        return []
+
+    def close(self) -> None:
+        """Forget the sites."""
+        self._host = SiteHost(self._host.open_site)
+
+
+def packed(answer: Answer) -> bytes:
+    """Write an answer as a frame."""
+    if answer.message is None:
+        return encode(Message({"failure": answer.failure}))
+    return encode(Message({"answer": dict(answer.message.fields)}, answer.message.tensors))
+
+
+def unpacked(site: str, frame: bytes) -> Answer:
+    """Read an answer's frame; bytes that are no legal answer are that site's failure."""
+    try:
+        message = decode(frame)
+    except WardroundError as error:
+        return Answer(site, failure=f"the answer is not a legal frame: {error}")
+    fields = message.fields.get("answer")
+    if isinstance(fields, dict):
+        return Answer(site, Message(fields, message.tensors))
+    return Answer(site, failure=str(message.fields.get("failure", "the answer holds neither an answer nor a failure")))

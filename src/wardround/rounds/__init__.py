@@ -1,0 +1,1 @@
+"""The only place where a round is spelt out: the plan, the site, the coordinator, the record."""

@@ -1,0 +1,136 @@
+"""A plan: everything that decides what a run computes, as one frozen value with a digest."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from wardround.aggregate import Mean
+from wardround.algorithms import Algorithm, AlgorithmSpec, Central, Local, ServerStep, Training
+from wardround.algorithms.server import Averaged
+from wardround.core.codec import canonical_json
+from wardround.data.catalogue import Source
+from wardround.data.sites import Parts, SiteRule
+from wardround.errors import PlanError
+from wardround.tasks.models import ModelSpec
+
+SHARES = ("auto", "predictions", "metrics")
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """The ``[data]`` table: a source, and how its images are dealt to sites and parts.
+
+    Attributes:
+        source: where images come from.
+        sites: which image belongs to which site (``[data.sites]``).
+        parts: shares of validation and test (``[data.parts]``).
+        split_seed: seed of the split; apart from the plan's seed, so that seeds can be compared on one split.
+    """
+
+    source: Source
+    sites: SiteRule
+    parts: Parts
+    split_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The ``[evaluation]`` table.
+
+    Attributes:
+        every: rounds between two looks at the validation part; 0 never looks.
+        share: what leaves a site: ``predictions`` (probabilities, labels and opaque group numbers; gives pooled AUC
+            and intervals), ``metrics`` (numbers and a confusion matrix only), or ``auto``: predictions where the
+            source is published data, metrics elsewhere.
+        bootstrap: replicates of the interval.
+        min_positives: a class counts in a one-vs-rest AUC when that many patients or lesions show it.
+    """
+
+    every: int = 10
+    share: str = "auto"
+    bootstrap: int = 1000
+    min_positives: int = 10
+
+    def __post_init__(self) -> None:
+        if self.share not in SHARES:
+            raise PlanError(f"evaluation share = {self.share!r} is not one of {', '.join(SHARES)}")
+        if self.every < 0 or self.bootstrap < 0 or self.min_positives < 1:
+            raise PlanError("evaluation needs every >= 0, bootstrap >= 0 and min_positives >= 1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed; where (engine, workers, folders) is no part of it.
+
+    Attributes:
+        name: of the run folder; letters, digits, ``-`` and ``_``.
+        seed: of initial weights, batches, dropout, augmentation and cohorts.
+        rounds: number of rounds.
+        sites_per_round: cohort size; 0 takes every site.
+        quorum: good updates a round needs; 0 needs more than half of the cohort.
+        timeout_s: seconds a site may take for one answer; 0 waits for ever.
+        average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
+    """
+
+    name: str
+    data: DataPlan
+    model: ModelSpec
+    algorithm: AlgorithmSpec
+    training: Training
+    server: ServerStep
+    aggregator: Mean
+    evaluation: Evaluation
+    seed: int = 1
+    rounds: int = 20
+    sites_per_round: int = 0
+    quorum: int = 0
+    timeout_s: float = 0.0
+    average_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
+            raise PlanError(f"name = {self.name!r} must be letters, digits, '-' and '_': it names the run folder")
+        if self.rounds < 1 or self.seed < 0:
+            raise PlanError("a plan needs rounds >= 1 and seed >= 0")
+        if self.sites_per_round < 0 or self.quorum < 0 or not self.timeout_s >= 0:
+            raise PlanError("sites_per_round, quorum and timeout_s must not be negative")
+        if not 0 <= self.average_decay < 1:
+            raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
+
+    def check(self) -> None:
+        """Refuse mixtures that would run and mean nothing. The coordinator and every site call this.
+
+        Raises:
+            PlanError: the first refusal, with its reason and remedy.
+        """
+        if self.sites_per_round and self.quorum > self.sites_per_round:
+            raise PlanError(
+                f"quorum = {self.quorum} can never be met by sites_per_round = {self.sites_per_round}: lower the quorum"
+            )
+        if isinstance(self.algorithm, Central | Local) and self.sites_per_round:
+            raise PlanError("central and local train every site in every round: remove sites_per_round")
+        if isinstance(self.algorithm, Local) and self.average_decay:
+            raise PlanError("local shares no weights, so there is nothing to average: remove average_decay")
+
+    def composed(self) -> Algorithm:
+        """Return the algorithm, with the moving average around its server step when the plan has one."""
+        algorithm = self.algorithm.compose(self.training, self.server)
+        if not self.average_decay:
+            return algorithm
+        return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the plan, 64 hexadecimal digits; every field counts."""
+        return hashlib.sha256(canonical_json(_described(self))).hexdigest()
+
+
+def _described(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _described(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, dict):
+        return {key: _described(member) for key, member in value.items()}
+    return [_described(member) for member in value] if isinstance(value, tuple | list) else value

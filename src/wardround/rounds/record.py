@@ -1,0 +1,79 @@
+"""What a round leaves behind: one line of ``rounds.jsonl``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+from wardround.core.update import Tensors
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One completed round.
+
+    Attributes:
+        round: index, from 0.
+        cohort: sites that were asked.
+        accepted: site -> its training loss, number of examples, seconds, and bytes of its update.
+        failed: site -> the sentence that says why its answer does not count.
+        events: what the fabric had to mend (restarts, retries).
+        validation: metric -> value for each site, and under ``pooled``; empty in rounds without a look.
+        bytes_down: bytes of the broadcasts.
+        bytes_up: bytes of the accepted updates.
+        seconds: phase -> seconds at the coordinator.
+        state_digest: SHA-256 of the server's state after the round.
+    """
+
+    round: int
+    cohort: tuple[str, ...]
+    accepted: Mapping[str, Mapping[str, Any]]
+    failed: Mapping[str, str]
+    events: tuple[str, ...]
+    validation: Mapping[str, Mapping[str, float | None]]
+    bytes_down: int
+    bytes_up: int
+    seconds: Mapping[str, float]
+    state_digest: str
+
+    def having(self, **changes: Any) -> RoundRecord:
+        """Return a copy with some fields replaced."""
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RoundRecord:
+        """Read what `to_json` wrote.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+        """
+        return cls(**{**values, "cohort": tuple(values["cohort"]), "events": tuple(values["events"])})
+
+    @property
+    def memories(self) -> dict[str, int]:
+        """Sites that remember something of this round -> the round."""
+        return {site: self.round for site, said in self.accepted.items() if said["remembers"]}
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss of the accepted sites, weighted by their examples; NaN when there are none."""
+        weight = sum(site["num_examples"] for site in self.accepted.values())
+        total = sum(site["loss"] * site["num_examples"] for site in self.accepted.values())
+        return total / weight if weight else float("nan")
+
+
+class Journal(Protocol):
+    """Where a coordinator keeps what must outlive it."""
+
+    def last(self) -> tuple[list[RoundRecord], Tensors] | None:
+        """Return the completed rounds and the state after the last of them, or ``None`` before the first."""
+        ...
+
+    def commit(self, record: RoundRecord, state: Tensors) -> None:
+        """Keep a completed round; when this returns, a crash cannot lose it."""
+        ...

@@ -1,0 +1,192 @@
+"""A site: holds images that never leave it, and answers the coordinator's calls."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from wardround.core.codec import Message
+from wardround.core.context import RoundContext
+from wardround.core.update import Tensors, all_finite
+from wardround.data.images import LabelledImages
+from wardround.data.sites import SiteData
+from wardround.errors import SiteError, WireError
+from wardround.metrics.clinical import confusion_matrix
+from wardround.metrics.intervals import describe
+from wardround.rounds.plan import Plan
+from wardround.rounds.store import SiteStore
+from wardround.tasks.classification import Classification, load_weights, weights_of
+
+
+class Workbench:
+    """One network per process, lent to one site at a time: a thousand sites need the memory of one.
+
+    Attributes:
+        task: what is learned.
+        initial: the weights before round 0, the same everywhere.
+    """
+
+    def __init__(self, task: Classification, seed: int) -> None:
+        torch.set_num_threads(1)  # the number of threads changes the order of sums, hence the last bit
+        self.task = task
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = task.build(seed).to(device)
+        self._fresh = {name: value.clone() for name, value in self._network.state_dict().items()}
+        self.initial: Tensors = weights_of(self._network)
+
+    def lend(self, *layers: Tensors) -> nn.Module:
+        """Return the network with its initial weights, overwritten by `layers` in order."""
+        self._network.load_state_dict(self._fresh)
+        for weights in layers:
+            load_weights(self._network, weights)
+        return self._network
+
+
+class Site:
+    """One hospital in one run; implements `fabric.base.Handler`.
+
+    Attributes:
+        name: of the site.
+    """
+
+    def __init__(self, name: str, plan: Plan, data: SiteData, workbench: Workbench, store: SiteStore) -> None:
+        """Check the plan for this site.
+
+        Raises:
+            PlanError: the plan is refused.
+        """
+        plan.check()
+        self.name = name
+        self._plan = plan
+        self._data = data
+        self._bench = workbench
+        self._store = store
+        self._algorithm = plan.composed()
+        self._personal = self._algorithm.personal(workbench.lend())
+        self._lock = threading.Lock()
+        self._operations: Mapping[str, Callable[[Message], Message]] = {
+            "open": self._open,
+            "train": self._train,
+            "evaluate": self._evaluate,
+        }
+
+    def handle(self, op: str, body: Message) -> Message:
+        """Carry out ``open``, ``train`` or ``evaluate``, one at a time.
+
+        Raises:
+            SiteError: the operation is unknown, or the request does not fit this site's run.
+            WireError: the request lacks a field or a tensor.
+        """
+        if op not in self._operations:
+            raise SiteError(f"operation {op!r} is unknown; choose from {', '.join(self._operations)}")
+        with self._lock:
+            try:
+                return self._operations[op](body)
+            except (KeyError, TypeError, ValueError) as error:
+                raise SiteError(f"{op} failed at this site: {type(error).__name__}: {error}") from error
+
+    def _open(self, body: Message) -> Message:
+        if body.fields.get("digest") != self._plan.digest():
+            raise SiteError("the coordinator runs another plan than the one this site was given")
+        facts = {
+            "num_train": len(self._data.train),
+            "num_val": len(self._data.val),
+            "num_test": len(self._data.test),
+            "channels": self._bench.task.channels,
+            "classes": list(self._bench.task.classes),
+            "malignant": list(self._bench.task.malignant),
+        }
+        if self._shares_predictions:
+            facts["label_counts"] = self._data.train.label_counts().tolist()
+        return Message(facts)
+
+    def _train(self, body: Message) -> Message:
+        if not len(self._data.train):
+            raise SiteError("this site holds no training images")
+        began = time.perf_counter()
+        ctx = self._context(body)
+        accepted_round = body.fields["accepted"].get(self.name, -1)
+        memory = self._store.read(accepted_round)
+        network = self._bench.lend(self._personal_of(memory), self._checked(body.tensors))
+        result = self._algorithm.local.run(
+            self._bench.task, network, self._data.train, body.tensors, _without_weights(memory), ctx
+        )
+        if not all_finite(result.change.values()):
+            raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
+        memory = result.memory | self._kept(network)
+        if memory:
+            self._store.write(ctx.round, memory)
+            self._store.forget(accepted_round)
+        shared = {name: value for name, value in result.change.items() if name not in self._personal}
+        fields = {
+            "round": ctx.round,
+            "num_examples": len(self._data.train),
+            "loss": result.loss,
+            "seconds": time.perf_counter() - began,
+            "remembers": bool(memory),
+        }
+        return Message(fields, shared)
+
+    def _evaluate(self, body: Message) -> Message:
+        memory = self._store.read(body.fields["accepted"].get(self.name, -1))
+        network = self._bench.lend(self._personal_of(memory), self._checked(body.tensors))
+        images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
+        predictions = self._bench.task.predict(network, images)
+        if self._shares_predictions:
+            origins, origin = np.unique(images.origins, return_inverse=True)
+            tensors = {
+                "probabilities": predictions.probabilities,
+                "labels": predictions.labels,
+                "groups": np.unique(predictions.groups, return_inverse=True)[1].astype(np.int64),
+                "origins": origin.astype(np.int64),
+            }
+            return Message({"origins": origins.tolist()}, tensors)
+        replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
+        description = describe(predictions, replicates, self._plan.seed, self._plan.evaluation.min_positives)
+        metrics = {key: [value.value, value.low, value.high] for key, value in description.metrics.items()}
+        fields = {
+            "metrics": metrics,
+            "auc_classes": list(description.auc_classes),
+            "num_examples": description.num_examples,
+            "num_groups": description.num_groups,
+        }
+        return Message(fields, {"confusion": confusion_matrix(predictions)})
+
+    @property
+    def _shares_predictions(self) -> bool:
+        share = self._plan.evaluation.share
+        return share == "predictions" or (share == "auto" and self._data.test.public)
+
+    def _context(self, body: Message) -> RoundContext:
+        round_index, cohort = body.fields["round"], tuple(body.fields["cohort"])
+        if not 0 <= round_index < self._plan.rounds or self.name not in cohort:
+            raise SiteError(f"round {round_index} with cohort {', '.join(cohort)} is no round of this site's plan")
+        return RoundContext(
+            self._plan.seed, round_index, self._plan.rounds, cohort, body.fields["population"], self.name
+        )
+
+    def _checked(self, weights: Tensors) -> Tensors:
+        template = self._bench.initial
+        for name, expected in template.items():
+            if name in self._personal:
+                continue
+            if name not in weights or weights[name].shape != expected.shape or weights[name].dtype != expected.dtype:
+                raise WireError(f"the broadcast lacks {name} as {expected.dtype} {expected.shape}")
+        return {name: value for name, value in weights.items() if name in template}
+
+    def _personal_of(self, memory: Tensors) -> Tensors:
+        return {name: value for name, value in memory.items() if name in self._personal}
+
+    def _kept(self, network: nn.Module) -> dict[str, np.ndarray]:
+        if not self._personal:
+            return {}
+        return {name: value for name, value in weights_of(network).items() if name in self._personal}
+
+
+def _without_weights(memory: Tensors) -> Tensors:
+    return {name: value for name, value in memory.items() if not name.startswith(("net/", "stat/"))}

@@ -1,0 +1,82 @@
+"""From a plan to its sites: which images each holds, and the network they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from wardround.data.images import LabelledImages
+from wardround.data.sites import SiteData, partition
+from wardround.errors import SiteError
+from wardround.fabric.local import Opener
+from wardround.rounds.plan import Plan
+from wardround.rounds.site import Site, Workbench
+from wardround.rounds.store import SiteStore
+from wardround.study.spec import from_json
+from wardround.tasks.classification import Classification
+
+POOLED_SITE = "central"
+
+
+def sites_of(plan: Plan, data_root: Path | None) -> dict[str, SiteData]:
+    """Load the plan's images and deal them to sites; a pooled plan has the one site ``central``.
+
+    Every image carries the name of the site it was dealt to as its origin, so that pooled and federated runs report on
+    the same sites.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    images = plan.data.source.load(data_root)
+    dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed)
+    named = {site: _named(data, site) for site, data in dealt.items()}
+    return {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
+
+
+def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
+    """Return what the sites learn: classes and channels come from the images."""
+    images = next(iter(sites.values())).test
+    return Classification(plan.model, images.shape[2], images.classes, images.malignant)
+
+
+def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:
+    """Load the data once and return what opens sites; runs in the process that hosts them."""
+    plan = from_json(plan_json)
+    sites = sites_of(plan, Path(data_root) if data_root else None)
+    return partial(_open, plan, sites, Workbench(task_of(plan, sites), plan.seed), Path(store_root))
+
+
+def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
+    """Open one site in a process of its own (the entry point of a distributed engine)."""
+    return make_opener(plan_json, data_root, store_root)(site)  # type: ignore[return-value]
+
+
+def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:
+    if name not in sites:
+        raise SiteError(f"there is no data for site {name!r}: the data holds {', '.join(sites)}")
+    return Site(name, plan, sites[name], bench, SiteStore(store_root / name))
+
+
+def _named(data: SiteData, site: str) -> SiteData:
+    def named(images: LabelledImages) -> LabelledImages:
+        return replace(images, origins=np.full(len(images), site))
+
+    return SiteData(named(data.train), named(data.val), named(data.test))
+
+
+def _pooled(parts: list[SiteData]) -> SiteData:
+    return SiteData(
+        _joined([part.train for part in parts]),
+        _joined([part.val for part in parts]),
+        _joined([part.test for part in parts]),
+    )
+
+
+def _joined(views: list[LabelledImages]) -> LabelledImages:
+    fields = ("rows", "labels", "origins", "groups", "parts")
+    joined = {name: np.concatenate([getattr(view, name) for view in views]) for name in fields}
+    return replace(views[0], **joined)

@@ -1,0 +1,172 @@
+"""A run folder: what a run leaves on disk, and what it resumes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from wardround.core.update import Tensors
+from wardround.errors import RunFolderError
+from wardround.rounds.plan import Plan
+from wardround.rounds.record import RoundRecord
+from wardround.study.spec import load, to_toml
+
+
+class RunFolder:
+    """One run's folder; also the coordinator's `Journal`.
+
+    ```text
+    plan.toml            every setting, defaults spelt out
+    rounds.jsonl         one line per completed round
+    checkpoint.safetensors   the server's state after the last of them; gone when the run is done
+    model.safetensors    the trained weights
+    predictions.safetensors  on the test parts, where they may leave their site
+    summary.json         metrics, bytes, seconds, versions
+    report.html          the same for people
+    ```
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, plan: Plan, resume: bool) -> RunFolder:
+        """Make the folder, or open it to go on.
+
+        Raises:
+            RunFolderError: it exists and `resume` is off, or it belongs to another plan.
+        """
+        folder = cls(path)
+        if not path.exists():
+            path.mkdir(parents=True)
+            write_atomically(folder.plan_file, to_toml(plan).encode())
+            return folder
+        if not resume:
+            raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
+        if folder.plan().digest() != plan.digest():
+            raise RunFolderError(f"{path} was made by another plan: resume with its own plan.toml")
+        return folder
+
+    @property
+    def plan_file(self) -> Path:
+        """Where the plan lies."""
+        return self.path / "plan.toml"
+
+    def plan(self) -> Plan:
+        """Read the plan.
+
+        Raises:
+            RunFolderError: this is no run folder.
+        """
+        if not self.plan_file.is_file():
+            raise RunFolderError(f"{self.path} is no run folder: it holds no plan.toml")
+        return load(self.plan_file)
+
+    def summary(self) -> dict[str, Any]:
+        """Read the summary.
+
+        Raises:
+            RunFolderError: the run is not finished, or its summary is damaged.
+        """
+        try:
+            found = json.loads((self.path / "summary.json").read_bytes())
+        except FileNotFoundError:
+            raise RunFolderError(f"{self.path} holds no summary.json: finish the run with --resume") from None
+        except ValueError:
+            raise RunFolderError(f"{self.path / 'summary.json'} is damaged: it is no JSON") from None
+        if not isinstance(found, dict):
+            raise RunFolderError(f"{self.path / 'summary.json'} is damaged: it holds no object")
+        return found
+
+    def is_done(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.path / "summary.json").exists() and self.summary().get("status") == "done"
+
+    def records(self) -> list[RoundRecord]:
+        """Read the completed rounds; a last line that a crash cut short does not count.
+
+        Raises:
+            RunFolderError: a line before the last is damaged.
+        """
+        path = self.path / "rounds.jsonl"
+        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        try:
+            return [RoundRecord.from_json(json.loads(line)) for line in lines[:-1]]
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunFolderError(f"{path} is damaged: {error}") from None
+
+    def last(self) -> tuple[list[RoundRecord], Tensors] | None:
+        """Return the completed rounds and the state after them; see `Journal.last`.
+
+        Raises:
+            RunFolderError: the checkpoint is damaged.
+        """
+        checkpoint = self.path / "checkpoint.safetensors"
+        if not checkpoint.exists():
+            return None
+        try:
+            with safetensors.safe_open(checkpoint, framework="numpy") as opened:
+                last = RoundRecord.from_json(json.loads(opened.metadata()["record"]))
+            state = safetensors.numpy.load(checkpoint.read_bytes())
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{checkpoint} is damaged: {error}") from None
+        # The checkpoint is renamed into place before its line is appended: it alone decides which round was the last.
+        records = [record for record in self.records() if record.round < last.round] + [last]
+        if [record.round for record in records] != list(range(last.round + 1)):
+            raise RunFolderError(f"{self.path / 'rounds.jsonl'} lacks rounds before round {last.round}")
+        write_atomically(self.path / "rounds.jsonl", b"".join(_line(record) for record in records))
+        return records, state
+
+    def commit(self, record: RoundRecord, state: Tensors) -> None:
+        """Keep a completed round; see `Journal.commit`."""
+        metadata = {"record": _line(record).decode()}
+        content = safetensors.numpy.save(_contiguous(state), metadata)
+        write_atomically(self.path / "checkpoint.safetensors", content)
+        with (self.path / "rounds.jsonl").open("ab") as lines:
+            lines.write(_line(record))
+
+    def write_tensors(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> None:
+        """Write a safetensors file, atomically."""
+        write_atomically(self.path / name, safetensors.numpy.save(_contiguous(tensors), metadata))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write ``summary.json``, atomically."""
+        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(self.path / "summary.json", (text + "\n").encode())
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint of a run that is done."""
+        (self.path / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    @property
+    def store_root(self) -> Path:
+        """Where sites on this machine keep their memories: beside the folder, which may be published, not in it."""
+        return self.path.with_name(self.path.name + ".sites")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that a crash leaves the old file or the new one, never a part."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    os.replace(partial, path)
+
+
+def _line(record: RoundRecord) -> bytes:
+    return json.dumps(record.to_json(), ensure_ascii=False).encode() + b"\n"
+
+
+def _contiguous(tensors: Tensors) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(value) for name, value in tensors.items()}

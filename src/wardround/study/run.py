@@ -1,0 +1,128 @@
+"""Runs a plan from its data to its run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from wardround.core.codec import canonical_json
+from wardround.core.update import Tensors, of_group
+from wardround.errors import RunFolderError, WardroundError
+from wardround.fabric.base import Fabric
+from wardround.fabric.local import LocalFabric
+from wardround.fabric.workers import WorkerFabric
+from wardround.metrics.clinical import Predictions
+from wardround.rounds.coordinator import Coordinator, Listener, RunResult, Silent
+from wardround.rounds.plan import Plan
+from wardround.study.build import make_opener, sites_of
+from wardround.study.folder import RunFolder, write_atomically
+from wardround.study.spec import from_json, to_json
+from wardround.study.summary import failed, summarise
+
+
+def folder_of(plan: Plan, out: Path | None) -> Path:
+    """Return the run folder of a plan: `out`, or ``runs/<name>-<8 hex of the digest>``."""
+    return out or Path("runs") / f"{plan.name}-{plan.digest()[:8]}"
+
+
+def train(
+    plan: Plan,
+    out: Path | None = None,
+    data_root: Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    encoded: bool = False,
+    listener: Listener | None = None,
+) -> Path:
+    """Train on this machine.
+
+    Args:
+        out: the run folder; see `folder_of`.
+        data_root: where sources look for their files.
+        resume: go on with a run that was stopped; one that is done stays as it is.
+        workers: worker processes; 0 trains in this process, ``None`` takes one per core, but no more than sites.
+        encoded: pass messages through the wire format also without workers.
+        listener: is told of progress.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: the plan, the data or the folder cannot be used; nothing was written.
+        RunError: the run stopped; the folder holds everything up to its last round.
+    """
+    plan.check()
+    path = folder_of(plan, out)
+    folder = RunFolder(path)
+    if resume and path.exists() and folder.is_done():
+        return path
+    if path.exists() and not resume:
+        raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
+    names = list(sites_of(plan, data_root))
+    opener = partial(make_opener, to_json(plan), str(data_root) if data_root else None, str(folder.store_root))
+    if workers is None:
+        workers = min(os.cpu_count() or 1, len(names)) if len(names) > 1 else 0
+    fabric: Fabric = WorkerFabric(names, opener, workers) if workers else LocalFabric(names, opener(), encoded)
+    try:
+        run_plan(plan, fabric, path, resume, listener or Silent())
+    finally:
+        fabric.close()
+    return path
+
+
+def run_plan(plan: Plan, fabric: Fabric, path: Path, resume: bool, listener: Listener) -> None:
+    """Run a plan over any fabric and fill its run folder.
+
+    Raises:
+        WardroundError: the run stopped; ``summary.json`` says why, and ``resume`` goes on with it.
+    """
+    folder = RunFolder.create(path, plan, resume)
+    try:
+        result = Coordinator(plan, fabric, folder, listener).run()
+    except WardroundError as error:
+        folder.write_summary(failed(plan, str(error)))
+        raise
+    _write(folder, plan, result)
+
+
+def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:
+    """Run a plan that came as text: the entry point of a distributed engine's server process."""
+    path = Path(run_folder)
+    folder = RunFolder(path)
+    if resume and path.exists() and folder.is_done():
+        return
+    run_plan(from_json(plan_json), fabric, path, resume, Silent())
+
+
+def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
+    weights = {**of_group(result.weights, "net"), **of_group(result.weights, "stat")}
+    # One key: safetensors writes several in an order that differs from process to process.
+    facts = {"classes": result.task.classes, "personal": result.personal}
+    metadata = {"wardround": canonical_json(facts).decode()}
+    model = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in weights.items()}, metadata)
+    write_atomically(folder.path / "model.safetensors", model)
+    predictions = _predictions(result)
+    if predictions:
+        folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})
+    folder.write_summary(summarise(plan, result, hashlib.sha256(model).hexdigest()))
+    folder.drop_checkpoint()
+
+
+def _predictions(result: RunResult) -> Tensors:
+    """Return the test predictions below each other, site after site; empty unless all sites shared theirs."""
+    tests = list(result.test.sites.values())
+    shared = [test.predictions for test in tests if test.predictions is not None]
+    if len(shared) < len(tests):
+        return {}
+    pooled = Predictions.concatenate(shared)
+    return {
+        "probabilities": np.asarray(pooled.probabilities, np.float32),
+        "labels": pooled.labels,
+        "groups": pooled.group_codes,
+        "sites": np.repeat(np.arange(len(shared)), [len(found) for found in shared]),
+    }

@@ -1,0 +1,198 @@
+"""Plans as text: TOML tables in, a `Plan` out, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from wardround.aggregate import AGGREGATORS
+from wardround.algorithms import ALGORITHMS, Training
+from wardround.algorithms.server import SERVERS
+from wardround.data.catalogue import SOURCES
+from wardround.data.sites import RULES, Parts
+from wardround.errors import PlanError
+from wardround.rounds.plan import DataPlan, Evaluation, Plan
+from wardround.study.five_keys import FIVE_KEYS, from_five_keys
+from wardround.tasks.models import MODELS
+
+Table = Mapping[str, Any]
+
+CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
+    "data": ("source", SOURCES, "slide"),
+    "data.sites": ("by", RULES, "natural"),
+    "model": ("name", MODELS, "small_cnn"),
+    "algorithm": ("name", ALGORITHMS, "fedavg"),
+    "server": ("name", SERVERS, "sgd"),
+    "aggregator": ("name", AGGREGATORS, "mean"),
+}
+"""Table -> the key that chooses, what may be chosen, and the default."""
+
+_TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int", "float"))
+_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation")
+
+
+def load(path: Path) -> Plan:
+    """Read a plan from a ``.toml`` file or the five-key ``.json``.
+
+    Raises:
+        PlanError: the file is missing, is no TOML or JSON, or does not describe a plan.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PlanError(f"{path} does not exist: wardround init writes a plan to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path} cannot be read: {error}") from None
+    try:
+        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"{path} is not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}") from None
+    if not isinstance(table, dict):
+        raise PlanError(f"{path} holds no table of settings")
+    if path.suffix == ".json" and set(table) & set(FIVE_KEYS):
+        table = from_five_keys(table)
+    return parse({"name": path.stem, **table})
+
+
+def parse(table: Table) -> Plan:
+    """Build a plan from nested tables; every unknown key, wrong type and value out of range is refused.
+
+    Raises:
+        PlanError: one sentence that names the table and the key.
+    """
+    _refuse_unknown("", table, (*_TOP, *_TABLES))
+    for name in _TABLES:
+        if not isinstance(table.get(name, {}), Mapping):
+            raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
+    data = dict(table.get("data", {}))
+    sites, parts, split_seed = data.pop("sites", {}), data.pop("parts", {}), data.pop("split_seed", 0)
+    if not (isinstance(sites, Mapping) and isinstance(parts, Mapping) and type(split_seed) is int):
+        raise PlanError("[data.sites] and [data.parts] must be tables and data.split_seed an integer")
+    components = {
+        "data": DataPlan(
+            source=_choose("data", data, extra=("sites", "parts", "split_seed")),
+            sites=_choose("data.sites", sites),
+            parts=_fill("data.parts", Parts, parts),
+            split_seed=split_seed,
+        ),
+        "training": _fill("training", Training, table.get("training", {})),
+        "evaluation": _fill("evaluation", Evaluation, table.get("evaluation", {})),
+    }
+    for name in ("model", "algorithm", "server", "aggregator"):
+        components[name] = _choose(name, table.get(name, {}))
+    top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
+    return Plan(**components, **{key: value for key, value in vars(top).items() if value is not None})
+
+
+def to_table(plan: Plan) -> dict[str, Any]:
+    """Write a plan as nested tables with every default spelt out; `parse` reads it back to an equal plan."""
+    table: dict[str, Any] = {key: getattr(plan, key) for key in _TOP}
+    for name in _TABLES[1:]:
+        table[name] = _table_of(name, getattr(plan, name))
+    data = plan.data
+    table["data"] = {
+        **_table_of("data", data.source),
+        "split_seed": data.split_seed,
+        "sites": _table_of("data.sites", data.sites),
+        "parts": _table_of("data.parts", data.parts),
+    }
+    return table
+
+
+def to_toml(plan: Plan) -> str:
+    """Write a plan as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(to_table(plan))
+
+
+def to_json(plan: Plan) -> str:
+    """Write a plan as one line of JSON, for the way to sites."""
+    return json.dumps(to_table(plan), sort_keys=True)
+
+
+def from_json(text: str) -> Plan:
+    """Read what `to_json` wrote.
+
+    Raises:
+        PlanError: the text is no plan.
+    """
+    try:
+        table = json.loads(text)
+    except ValueError as error:
+        raise PlanError(f"the plan that was sent is not JSON: {error}") from None
+    return parse(table)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Top:
+    name: str | None = None
+    seed: int | None = None
+    rounds: int | None = None
+    sites_per_round: int | None = None
+    quorum: int | None = None
+    timeout_s: float | None = None
+    average_decay: float | None = None
+
+
+def _choose(where: str, table: Table, extra: tuple[str, ...] = ()) -> Any:
+    key, registry, default = CHOICES[where]
+    name = table.get(key, default)
+    if not isinstance(name, str) or name not in registry:
+        raise PlanError(f"[{where}] {key} = {name!r} is unknown{_nearest(str(name), tuple(registry))}")
+    rest = {member: value for member, value in table.items() if member != key}
+    return _fill(where, registry[name], rest, (key, *extra))
+
+
+def _fill(where: str, kind: type[Any], table: Table, extra: tuple[str, ...] = ()) -> Any:
+    _refuse_unknown(where, table, (*(field.name for field in dataclasses.fields(kind)), *extra))
+    return _typed(where, kind, table)
+
+
+def _typed(where: str, kind: type[Any], table: Table) -> Any:
+    try:
+        # Through JSON, so that strict typing still takes a TOML array for a tuple.
+        return TypeAdapter(kind).validate_json(json.dumps(dict(table)), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise PlanError(f"{_place(where, key)} = {first['input']!r}: {first['msg'].lower()}") from None
+    except TypeError:
+        raise PlanError(f"[{where}] holds a value that is no number, text, list or table") from None
+
+
+def _refuse_unknown(where: str, table: Table, known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            raise PlanError(f"{_place(where, key)} is unknown{_nearest(key, known)}")
+
+
+def _place(where: str, key: str) -> str:
+    return f"[{where}] {key}" if where else key
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f": did you mean {close[0]!r}?" if close else f": choose from {', '.join(sorted(known))}"
+
+
+def _table_of(where: str, component: Any) -> dict[str, Any]:
+    fields = _listed(dataclasses.asdict(component))
+    if where not in CHOICES:
+        return fields
+    key, registry, _ = CHOICES[where]
+    name = next(name for name, kind in registry.items() if type(component) is kind)
+    return {key: name, **fields}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _listed(member) for key, member in value.items()}
+    return [_listed(member) for member in value] if isinstance(value, tuple | list) else value

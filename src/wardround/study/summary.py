@@ -1,0 +1,103 @@
+"""``summary.json``: a finished run in numbers, in the form of the published schema."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from wardround.metrics.intervals import Description
+from wardround.rounds.coordinator import RunResult
+from wardround.rounds.plan import Plan
+
+SCHEMA_VERSION = 1
+PACKAGES = ("wardround", "torch", "numpy", "safetensors", "monai", "scikit-image", "scikit-learn", "nvflare")
+
+
+def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any]:
+    """Return the summary of a finished run; see ``summary.schema.json``."""
+    test = result.test
+    sites = {name: found.description for name, found in test.sites.items()}
+    records = result.records
+    return {
+        "schema": SCHEMA_VERSION,
+        "status": "done",
+        "name": plan.name,
+        "plan_digest": plan.digest(),
+        "seed": plan.seed,
+        "rounds": len(records),
+        "classes": list(result.task.classes),
+        "malignant": list(result.task.malignant),
+        "metrics": {"pooled": _values(test.pooled), "sites": {name: _values(found) for name, found in sites.items()}},
+        "intervals": {
+            "pooled": _intervals(test.pooled),
+            "sites": {name: _intervals(found) for name, found in sites.items()},
+        },
+        "tested": {"pooled": _tested(test.pooled), "sites": {name: _tested(found) for name, found in sites.items()}},
+        "confusion": {name: found.confusion.tolist() for name, found in test.sites.items()},
+        "sites": {name: _facts(facts) for name, facts in result.facts.items()},
+        "not_tested": dict(result.test_failed),
+        "privacy": {
+            "epsilon": None,
+            "delta": None,
+            "unit": None,
+            "covered": [],
+            "not_covered": ["updates", "training losses", "numbers of examples", "test results"],
+        },
+        "bytes": {
+            "up": sum(record.bytes_up for record in records),
+            "down": sum(record.bytes_down for record in records),
+        },
+        "seconds": {phase: round(seconds, 3) for phase, seconds in result.seconds.items()},
+        "personal": list(result.personal),
+        "model_sha256": model_sha256,
+        "versions": versions(),
+    }
+
+
+def failed(plan: Plan, reason: str) -> dict[str, Any]:
+    """Return the summary of a run that stopped; ``--resume`` goes on with it."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "status": "failed",
+        "name": plan.name,
+        "plan_digest": plan.digest(),
+        "seed": plan.seed,
+        "reason": reason,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # an optional package that is not installed decided nothing
+    return found
+
+
+def _values(description: Description) -> dict[str, float | None]:
+    return {name: estimate.value for name, estimate in description.metrics.items()}
+
+
+def _intervals(description: Description) -> dict[str, list[float] | None]:
+    return {
+        name: None if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
+        for name, estimate in description.metrics.items()
+    }
+
+
+def _tested(description: Description) -> dict[str, Any]:
+    return {
+        "examples": description.num_examples,
+        "groups": description.num_groups,
+        "auc_classes": list(description.auc_classes),
+    }
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: facts[key] for key in ("num_train", "num_val", "num_test", "label_counts") if key in facts}

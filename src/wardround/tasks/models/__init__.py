@@ -1,0 +1,30 @@
+"""Networks, each a frozen spec with ``build(channels, classes)``."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from wardround.tasks.models.monai_net import MonaiNet
+from wardround.tasks.models.resnet import ResNet18, ResNet50
+from wardround.tasks.models.small_cnn import SmallCnn
+
+
+class ModelSpec(Protocol):
+    """Describes a network; `build` makes one with the weights torch's generator gives it."""
+
+    def build(self, channels: int, classes: int) -> torch.nn.Module:
+        """Return a network from ``(B, channels, H, W)`` to logits ``(B, classes)``."""
+        ...
+
+
+MODELS: dict[str, type[ModelSpec]] = {
+    "small_cnn": SmallCnn,
+    "resnet18": ResNet18,
+    "resnet50": ResNet50,
+    "monai": MonaiNet,
+}
+"""Names a plan may use in ``[model] name = …``."""
+
+__all__ = ["MODELS", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "SmallCnn"]
