@@ -39,10 +39,11 @@ class Mean:
         for update in updates:
             share = float(update.num_examples) if self.weighting == "examples" else 1.0
             for name, value in update.tensors.items():
+                part = np.asarray(share * value.astype(np.float64))  # an array also where the weight has no axes
                 if name in total:
-                    total[name] += share * value.astype(np.float64)
+                    total[name] += part
                 else:
-                    total[name] = share * value.astype(np.float64)
+                    total[name] = part
             weight += share
             sites.append(update.site)
         return Aggregate(total, weight, tuple(sites))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,7 +55,7 @@ class FedProx:
 
     def __post_init__(self) -> None:
         personal(self.personal)
-        if not self.mu > 0:
+        if not 0 < self.mu < math.inf:
             raise PlanError(f"algorithm mu = {self.mu} is not positive: without the pull, choose fedavg")
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:

@@ -22,7 +22,8 @@ def flip(images: torch.Tensor) -> torch.Tensor:
 
 def dihedral(images: torch.Tensor) -> torch.Tensor:
     """Apply one of the square's eight symmetries to each image; images must be square."""
-    images = torch.where(_coin(images), images.flip(2), flip(images))
+    images = flip(images)
+    images = torch.where(_coin(images), images.flip(2), images)
     return torch.where(_coin(images), images.transpose(2, 3), images)
 
 

@@ -95,7 +95,7 @@ class LocalSgd:
             with self.training.autocast(device):
                 loss = task.loss(network, inputs, torch.from_numpy(images.labels[rows]).to(device))
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             for correction in running:
                 correction.adjust()
             optimiser.step()

@@ -50,6 +50,8 @@ class ServerSgd:
         _positive("server", learning_rate=self.learning_rate)
         if not 0 <= self.momentum < 1:
             raise PlanError(f"server momentum = {self.momentum} is outside [0, 1)")
+        if self.nesterov and not self.momentum:
+            raise PlanError("server nesterov looks ahead by a momentum step: give server momentum, or remove nesterov")
 
     def start(self, weights: Tensors) -> Tensors:
         """Return the weights, with a zero velocity when there is momentum."""
@@ -109,7 +111,7 @@ class _Adaptive(ABC):
     def apply(self, state: Tensors, mean: Tensors, ctx: RoundContext) -> Tensors:
         """Return the state after one step."""
         change = dict(mean)
-        moments = {}
+        moments: dict[str, np.ndarray] = {}
         for name in (name for name in mean if name.startswith("net/")):
             first = self.beta1 * state[f"first/{name}"] + (1 - self.beta1) * mean[name]
             second = self.second_moment(state[f"second/{name}"], np.square(mean[name]))
@@ -141,7 +143,7 @@ class ServerYogi(_Adaptive):
 
     def second_moment(self, second: np.ndarray, square: np.ndarray) -> np.ndarray:
         """Return ``v - (1 - beta2) d^2 sign(v - d^2)``."""
-        return second - (1 - self.beta2) * square * np.sign(second - square)
+        return np.asarray(second - (1 - self.beta2) * square * np.sign(second - square))
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,14 @@ class Training:
         ):
             if getattr(self, key) not in options:
                 raise PlanError(f"training {key} = {getattr(self, key)!r} is not one of {', '.join(options)}")
-        if self.batch_size < 1 or self.steps < 0 or not self.epochs > 0:
+        if self.batch_size < 1 or self.steps < 0 or not 0 < self.epochs < math.inf:
             raise PlanError("training needs batch_size >= 1, steps >= 0 and epochs > 0")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise PlanError(f"training learning_rate = {self.learning_rate} is not a positive number")
-        if not 0 <= self.momentum < 1 or not self.weight_decay >= 0:
+        if not 0 <= self.momentum < 1 or not 0 <= self.weight_decay < math.inf:
             raise PlanError("training needs momentum in [0, 1) and weight_decay >= 0")
+        if self.optimiser == "adamw" and self.momentum:
+            raise PlanError(f"training momentum = {self.momentum} has no effect under adamw: remove it or choose sgd")
 
     def num_steps(self, num_examples: int) -> int:
         """Steps per round at a site with `num_examples` training images."""
@@ -105,4 +107,4 @@ def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.backends.cpu.get_cpu_capability()
-    return capabilities == "AVX512" and torch.cpu._is_avx512_bf16_supported()
+    return bool(capabilities == "AVX512" and torch.cpu._is_avx512_bf16_supported())

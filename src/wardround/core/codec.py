@@ -10,7 +10,6 @@ Whatever is wrong with the bytes, `decode` raises `WireError` and nothing else.
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ MAX_HEADER_DEPTH = 16
 DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool"))
 
 _PREFIX = struct.Struct(">4sBI")
+_RESERVED = "__metadata__"  # safetensors keeps this name for itself
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,19 @@ def encode(message: Message) -> bytes:
     """Write `message` as one frame.
 
     Raises:
-        ValueError: a field is not JSON, or an array has a dtype that the format does not carry.
+        ValueError: a field is not JSON, the header or the number of arrays exceeds its limit, or an array has a dtype
+            or a name that the format does not carry.
     """
     header = _header(message.fields)
+    if len(header) > MAX_HEADER_BYTES or _depth(message.fields) > MAX_HEADER_DEPTH:
+        raise ValueError(f"the fields exceed {MAX_HEADER_BYTES} bytes or a depth of {MAX_HEADER_DEPTH}")
+    if len(message.tensors) > MAX_TENSORS or _RESERVED in message.tensors:
+        raise ValueError(f"the tensors are more than {MAX_TENSORS}, or one is called {_RESERVED!r}")
     for name, array in message.tensors.items():
         if array.dtype not in DTYPES:
             raise ValueError(f"tensor {name!r} has dtype {array.dtype}, which the wire format does not carry")
-    arrays = {name: np.ascontiguousarray(array) for name, array in message.tensors.items()}
+    # Not `ascontiguousarray`, which gives an array without axes one.
+    arrays = {name: np.asarray(array, order="C") for name, array in message.tensors.items()}
     return _PREFIX.pack(MAGIC, VERSION, len(header)) + header + safetensors.numpy.save(arrays)
 
 
@@ -110,11 +116,15 @@ def _header(fields: Mapping[str, Any]) -> bytes:
 
 def _read_header(data: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        fields = json.loads(data.decode())
+        # One way to write a value: this refuses names that occur twice, NaN, infinities and lone surrogates.
+        canonical = canonical_json(fields) == data
     except (ValueError, RecursionError):
-        raise WireError("a frame's header is not a JSON object of unique names and finite numbers") from None
-    if not isinstance(fields, dict) or _depth(fields) > MAX_HEADER_DEPTH:
-        raise WireError(f"a frame's header is not a JSON object of depth {MAX_HEADER_DEPTH} or less")
+        raise WireError("a frame's header is not JSON of finite numbers and whole characters") from None
+    if not isinstance(fields, dict) or not canonical:
+        raise WireError("a frame's header is not a JSON object in its canonical form")
+    if _depth(fields) > MAX_HEADER_DEPTH:
+        raise WireError(f"a frame's header is nested deeper than {MAX_HEADER_DEPTH}")
     return fields
 
 
@@ -131,22 +141,15 @@ def _read_tensors(data: bytes) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return found
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not a finite number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _refuse(text)
-
-
 def _depth(value: Any) -> int:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max((_depth(child) for child in children), default=0)
+    # Level by level, not by recursion: nesting is the sender's choice.
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, Mapping | list | tuple)
+            for child in (parent.values() if isinstance(parent, Mapping) else parent)
+        ]
+    return depth

@@ -46,5 +46,5 @@ class RoundContext:
 
 def derive_seed(*parts: int | str) -> int:
     """Hash `parts` into a 63-bit seed; the kinds and borders of the parts matter (``1, "2"`` is not ``12``)."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    text = "\x1f".join(f"{type(part).__name__}:{part}".replace("\x1f", "\x1f\x1f") for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -53,18 +53,18 @@ class Aggregate:
         """
         if self.weight <= 0:
             raise ValueError("the mean of no updates is undefined")
-        return {name: (total / self.weight).astype(np.float32) for name, total in self.tensors.items()}
+        return {name: np.asarray(total / self.weight, np.float32) for name, total in self.tensors.items()}
 
 
 def difference(after: Tensors, before: Tensors) -> dict[str, np.ndarray]:
     """Return ``after - before``, name by name."""
-    return {name: after[name] - before[name] for name in before}
+    return {name: np.asarray(after[name] - before[name]) for name in before}
 
 
 def applied(before: Tensors, change: Tensors) -> dict[str, np.ndarray]:
     """Return ``before + change`` in the dtypes of `before`; names without a change stay as they are."""
     return {
-        name: (value + change[name]).astype(value.dtype, copy=False) if name in change else value
+        name: np.asarray(value + change[name], value.dtype) if name in change else value
         for name, value in before.items()
     }
 

@@ -55,7 +55,7 @@ class Natural:
 
     held_out: tuple[str, ...] = ()
 
-    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:
+    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:  # noqa: ARG002
         """Return str ``(G,)``: the site of each group; between equals, the first by name."""
         sites, site_of_image = np.unique(images.origins, return_inverse=True)
         home: np.ndarray = sites[commonest(groups.of_image, site_of_image, len(groups.names))]
@@ -82,7 +82,7 @@ class Iid:
         """
         _refuse_site_count(self.sites)
 
-    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:
+    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:  # noqa: ARG002
         """Deal the groups like cards, label after label, so that sites differ by one group at most.
 
         Raises:
@@ -164,7 +164,7 @@ class Parts:
         """
         if not 0 <= self.val < 1 or not 0 < self.test < 1 or self.val + self.test >= 1:
             raise PlanError(
-                f"data.parts has val = {self.val} and test = {self.test}; test has to be positive, both together below 1"
+                f"data.parts has val = {self.val} and test = {self.test}; test has to be positive, their sum below 1"
             )
 
 

@@ -124,7 +124,7 @@ class FlareFabric:
         proxy = self._proxies.get(site)
         if proxy is None:
             return Answer(site, failure=f"site {site} is not connected")
-        call = _Call(site, op, proxy, self._link, next(self._numbers), timeout_s)
+        call = _Call(site, op, proxy, self._link, number=next(self._numbers), timeout_s=timeout_s)
         try:
             return Answer(site, message=decode(call.exchange(frame)))
         except (WireError, SiteError) as error:
@@ -151,7 +151,7 @@ class _Link:
 class _Call:
     """One call to one site, in one piece or in chunks, within one deadline."""
 
-    def __init__(self, site: str, op: str, proxy: Proxy, link: _Link, number: int, timeout_s: float) -> None:
+    def __init__(self, site: str, op: str, proxy: Proxy, link: _Link, *, number: int, timeout_s: float) -> None:
         self._site = site
         self._op = op
         self._proxy = proxy

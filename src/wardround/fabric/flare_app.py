@@ -20,7 +20,7 @@ from nvflare.collab import CollabCallError, collab
 from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Handler
 from wardround.fabric.flare import FlareFabric
-from wardround.fabric.flare_job import APPROVED, DATA, OUTCOME, RUNS, STORE, Job, read_job
+from wardround.fabric.flare_job import APPROVED, DATA, OUTCOME, RUNS, STORE, read_job
 from wardround.fabric.flare_site import SiteEnd
 
 _LOG = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ class SiteApp:
 
     open_site: ClassVar[str] = "wardround.study.build:open_site"
     """``(plan_json, site, data_root, store_root) -> Handler``"""
+    read_plan: ClassVar[str] = "wardround.study.spec:from_json"
+    """``(plan_json) -> plan``, whose ``digest()`` is what operators approve"""
 
     @_at_start
     def start(self) -> None:
@@ -49,7 +51,8 @@ class SiteApp:
 
     def _open(self, site: str, config: Path) -> Handler:
         job = read_job(config)
-        check_approved(job, site)
+        if APPROVED in os.environ:
+            check_approved(_entry(self.read_plan)(job.plan_json).digest(), site, Path(os.environ[APPROVED]))
         store = _folder(STORE, site) / f"{job.run}.sites"
         opened = _entry(self.open_site)(job.plan_json, site, os.environ.get(DATA), str(store))
         return cast(Handler, opened)
@@ -82,21 +85,23 @@ class CoordinatorApp:
         _tell_outcome(ended=True)
 
 
-def check_approved(job: Job, site: str) -> None:
-    """Refuse a plan that the site's operator has not approved, where the operator keeps a list.
+def check_approved(digest: str, site: str, approved: Path) -> None:
+    """Refuse a plan that the site's operator has not approved.
+
+    Args:
+        digest: of the plan, as this site computes it.
+        site: name of this site.
+        approved: the operator's list, one digest a line.
 
     Raises:
-        PlanError: `APPROVED` names a file that cannot be read or lacks the plan's digest.
+        PlanError: the list cannot be read, or lacks the plan.
     """
-    path = os.environ.get(APPROVED)
-    if path is None:
-        return
     try:
-        approved = Path(path).read_text().split()
-    except OSError:
-        raise PlanError(f"site {site} cannot read its list of approved plans; check {APPROVED}") from None
-    if job.digest not in approved:
-        raise PlanError(f"site {site} has not approved the plan with digest {job.digest}")
+        listed = approved.read_text().split()
+    except (OSError, UnicodeDecodeError):
+        raise PlanError(f"site {site} cannot read its list of approved plans; check {APPROVED} there") from None
+    if digest not in listed:
+        raise PlanError(f"site {site} has not approved the plan with digest {digest}")
 
 
 def _config_folder() -> Path:

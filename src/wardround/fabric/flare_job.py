@@ -31,7 +31,7 @@ RUNS = "WARDROUND_RUNS"
 OUTCOME = "WARDROUND_OUTCOME"
 """Environment of the server, set by the loopback launcher: the file that tells how the job ended."""
 APPROVED = "WARDROUND_APPROVED"
-"""Environment of a site: a file with the plan digests its operator agreed to, one a line."""
+"""Environment of a site, optional: a file with the digests of the plans that its operator approved, one a line."""
 
 SYNC_TIMEOUT_S = 300
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -74,12 +74,12 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan, in hex."""
+        """SHA-256 of the plan as it travels, in hex; not the plan's own digest, which is of its meaning."""
         return plan_digest(self.plan_json)
 
 
 def plan_digest(plan_json: str) -> str:
-    """SHA-256 of a plan's bytes, in hex: what sites compare and their operators approve."""
+    """SHA-256 of a plan's bytes, in hex: each party compares what came with what was sent."""
     return hashlib.sha256(plan_json.encode()).hexdigest()
 
 

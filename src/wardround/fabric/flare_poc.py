@@ -6,22 +6,15 @@ takes (provision, start each party from its kit, submit), shortened to one machi
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-import signal
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from wardround import errors
-from wardround.errors import FabricDown, QuorumLost, RunError
+from wardround.errors import FabricDown, QuorumLost
+from wardround.fabric.flare_follow import JobStatus, NewLines, Progress, read_outcome, sigterm_unwinds
 from wardround.fabric.flare_job import DATA, OUTCOME, RUNS, STORE, Job, JobClasses, check_site_names, export_job
 from wardround.fabric.flare_processes import Family
 from wardround.fabric.flare_project import ALLOWED, Project, provision, require_flare
@@ -29,10 +22,7 @@ from wardround.fabric.flare_session import Session, logged_in, wait_for_sites
 
 SERVER = "localhost"
 POLL_S = 0.1
-STATUS_EVERY_S = 2.0
 CLIENT_OUTCOME_WAIT_S = 10
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,8 @@ def launch_poc(
     lines = NewLines(loopback.run_folder / "rounds.jsonl", on_progress, skip=resume)
     mended: tuple[str, ...] = ()
     for attempt in range(loopback.retries + 1):
-        job = Job(plan_json, loopback.run_folder.name, resume or attempt > 0, mended)
+        broken_off = attempt > 0 and loopback.run_folder.exists()
+        job = Job(plan_json, loopback.run_folder.name, resume or broken_off, mended)
         try:
             return _one_job(job, loopback, lines)
         except FabricDown as error:
@@ -121,7 +112,7 @@ def free_port() -> int:
 
 def _one_job(job: Job, loopback: Loopback, lines: NewLines) -> Finished:
     workspace = Path(tempfile.mkdtemp(prefix="wardround-flare-"))
-    with _sigterm_unwinds(), Family(workspace) as family:
+    with sigterm_unwinds(), Family(workspace) as family:
         try:
             return _Deployment(workspace, family, job, loopback).run(lines)
         except FabricDown:
@@ -148,9 +139,7 @@ class _Deployment:
         """Start everything, and follow the job to its end."""
         sites = dict.fromkeys(self._loopback.sites, "loopback")
         storage = str(self._workspace / "server")
-        project = Project(
-            "loopback", SERVER, free_port(), sites, server_folder=storage, allowed=self._loopback.allowed
-        )
+        project = Project("loopback", SERVER, free_port(), sites, server_folder=storage, allowed=self._loopback.allowed)
         kits = provision(project, self._workspace)
         for party in (SERVER, *self._loopback.sites):
             self._family.start(party, kits / party, self._environment())
@@ -197,11 +186,11 @@ class _Deployment:
             raise FabricDown("the process of the FLARE server ended")
 
     def _follow(self, session: Session, job_id: str, job: Job, lines: NewLines) -> Finished:
-        watch = _JobStatus(session, job_id)
+        watch = JobStatus(session, job_id)
         begun = None
         while True:
             ended = self._family.ended()
-            outcome = _read_outcome(self._outcome)
+            outcome = read_outcome(self._outcome)
             lines.poll()
             if begun is None and outcome is not None:
                 begun = time.monotonic()
@@ -212,95 +201,3 @@ class _Deployment:
                 raise FabricDown(f"the process of {', '.join(ended)} ended")
             watch.check()
             time.sleep(POLL_S)
-
-
-class _JobStatus:
-    """Asks FLARE now and then whether a job still runs: the answer for a coordinator that died without a word."""
-
-    def __init__(self, session: Session, job_id: str) -> None:
-        self._session = session
-        self._job_id = job_id
-        self._next = time.monotonic() + STATUS_EVERY_S
-        self._finished: str | None = None
-
-    def check(self) -> None:
-        """Raise once FLARE has called the job finished and its outcome had time to appear."""
-        if time.monotonic() < self._next:
-            return
-        if self._finished is not None:
-            raise FabricDown(f"FLARE ended the job ({self._finished})")
-        self._next = time.monotonic() + STATUS_EVERY_S
-        status = self._session.status(self._job_id)
-        if status.startswith("FINISHED"):
-            self._finished = status
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What the coordinator said of itself."""
-
-    ended: bool
-    kind: str
-    sentence: str
-
-    def raise_failure(self) -> None:
-        """Raise what ended the coordinator early, if anything did."""
-        if self.kind:
-            raise _KINDS.get(self.kind, RunError)(self.sentence)
-
-
-def _read_outcome(path: Path) -> _Outcome | None:
-    return _Outcome(**json.loads(path.read_bytes())) if path.exists() else None
-
-
-class NewLines:
-    """Passes on each line that appears in ``rounds.jsonl``."""
-
-    def __init__(self, path: Path, on_line: Progress, skip: bool) -> None:
-        """Follow `path`, which need not exist yet.
-
-        Args:
-            path: the file.
-            on_line: called with each line's JSON object.
-            skip: leave out what the file holds already.
-        """
-        self._path = path
-        self._on_line = on_line
-        self._offset = path.stat().st_size if skip and path.exists() else 0
-
-    def poll(self) -> None:
-        """Pass on the complete lines that are new."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            # A resumed run cuts off a round that was half written.
-            self._offset = min(self._offset, file.seek(0, io.SEEK_END))
-            file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._offset += len(line)
-                self._on_line(json.loads(line))
-
-
-@contextlib.contextmanager
-def _sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM leave through the context managers, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-_KINDS = {
-    kind.__name__: kind
-    for kind in (errors.PlanError, errors.DataError, errors.RunFolderError, errors.QuorumLost, errors.FabricDown)
-}

@@ -59,12 +59,16 @@ class Family:
     def start(self, party: str, kit: Path, environment: Mapping[str, str]) -> None:
         """Start `party` from its startup `kit`; its words go to `log(party)`."""
         bin_folder = str(Path(sys.executable).parent)
-        inherited = {**os.environ, "PATH": os.pathsep.join((bin_folder, os.environ.get("PATH", os.defpath)))}
+        inherited = {**os.environ, **environment}
+        inherited["PATH"] = os.pathsep.join((bin_folder, inherited.get("PATH", os.defpath)))
+        # The party runs in its kit's folder, where a relative path would lead elsewhere.
+        modules = [os.path.abspath(path) for path in inherited.get("PYTHONPATH", "").split(os.pathsep) if path]
+        inherited["PYTHONPATH"] = os.pathsep.join(modules)
         with self.log(party).open("ab") as log:
             self._children[party] = subprocess.Popen(
                 ["bash", str(kit / "startup" / "sub_start.sh"), "--once"],
                 cwd=kit,
-                env={**inherited, **environment, MARK: self._mark},
+                env={**inherited, MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -41,13 +41,11 @@ class Consortium:
     classes: JobClasses = field(default_factory=JobClasses)
 
 
-def submit(
-    plan_json: str, run: str, consortium: Consortium, resume: bool = False, tell: Tell = lambda _: None
-) -> str:
+def submit(plan_json: str, run: str, consortium: Consortium, resume: bool = False, tell: Tell = lambda _: None) -> str:
     """Run a plan on the consortium's server, and follow it to its end.
 
     Args:
-        plan_json: the plan; its SHA-256 is what every site compares, and its operator approves.
+        plan_json: the plan; its SHA-256 is what every site compares.
         run: name of the run folder.
         consortium: whom to reach, and how.
         resume: whether the run folder exists on the server and training goes on in it.
@@ -86,7 +84,7 @@ def _one_job(job: Job, consortium: Consortium, tell: Tell) -> None:
             job = replace(job, mended=(*job.mended, f"not connected, left out: {', '.join(missing)}"))
         with tempfile.TemporaryDirectory(prefix="wardround-job-") as folder:
             job_id = session.submit(export_job(job, present, Path(folder), consortium.classes))
-        tell(f"submitted as job {job_id} with plan digest {job.digest}")
+        tell(f"submitted as job {job_id}")
         _follow(session, job_id, tell)
 
 
@@ -97,7 +95,9 @@ def _present(session: Session, job: Job, consortium: Consortium, tell: Tell) -> 
     needed = consortium.quorum or len(wanted) if job.resume else len(wanted)
     if len(there) < needed:
         missing = ", ".join(sorted(wanted - there))
-        raise QuorumLost(f"{len(there)} of {len(wanted)} sites are connected and {needed} are needed; missing: {missing}")
+        raise QuorumLost(
+            f"only {len(there)} of {len(wanted)} sites are connected, {needed} are needed ({missing} missing)"
+        )
     return tuple(sorted(there))
 
 

@@ -77,7 +77,7 @@ def whole_number(head: Head, name: str, largest: int = 2**62) -> int:
         WireError: it is missing, not a whole number, negative or above `largest`.
     """
     value = head.get(name)
-    if type(value) is not int or not 0 <= value <= largest:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
         raise WireError(f"a FLARE call's {name!r} is not a whole number from 0 to {largest}")
     return value
 
@@ -101,7 +101,7 @@ def seconds(head: Head, name: str) -> float:
         WireError: it is missing or not between 0 and a day.
     """
     value = head.get(name)
-    if type(value) not in (int, float) or not 0 <= value <= LONGEST_CALL_S:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_CALL_S:
         raise WireError(f"a FLARE call's {name!r} is not a duration of 0 to {LONGEST_CALL_S:.0f} s")
     return float(value)
 

@@ -8,6 +8,8 @@ from wardround.core.codec import Message, decode, encode
 from wardround.errors import WardroundError
 from wardround.fabric.base import Answer, Handler
 
+MAX_FAILURE_LETTERS = 500
+
 Opener = Callable[[str], Handler]
 """Opens the site of a name."""
 
@@ -24,13 +26,15 @@ class SiteHost:
         self._open: dict[str, Handler] = {}
 
     def call(self, site: str, op: str, body: Message) -> Answer:
-        """Call `op` at `site`; what the site raises on purpose becomes a failure."""
+        """Call `op` at `site`; whatever the site raises becomes its failure."""
         try:
             if site not in self._open:
                 self._open[site] = self.open_site(site)
             return Answer(site, self._open[site].handle(op, body))
         except WardroundError as error:
             return Answer(site, failure=str(error))
+        except Exception as error:  # whatever a site raises is that site's failure, by name
+            return Answer(site, failure=f"{op} failed at this site: {type(error).__name__}: {error}")
 
 
 class LocalFabric:
@@ -68,10 +72,13 @@ class LocalFabric:
 
 
 def packed(answer: Answer) -> bytes:
-    """Write an answer as a frame."""
+    """Write an answer as a frame; one that the wire format does not carry becomes a failure."""
     if answer.message is None:
-        return encode(Message({"failure": answer.failure}))
-    return encode(Message({"answer": dict(answer.message.fields)}, answer.message.tensors))
+        return encode(Message({"failure": _bounded(answer.failure or "no answer")}))
+    try:
+        return encode(Message({"answer": dict(answer.message.fields)}, answer.message.tensors))
+    except ValueError as error:
+        return encode(Message({"failure": _bounded(f"the answer cannot be sent: {error}")}))
 
 
 def unpacked(site: str, frame: bytes) -> Answer:
@@ -83,4 +90,10 @@ def unpacked(site: str, frame: bytes) -> Answer:
     fields = message.fields.get("answer")
     if isinstance(fields, dict):
         return Answer(site, Message(fields, message.tensors))
-    return Answer(site, failure=str(message.fields.get("failure", "the answer holds neither an answer nor a failure")))
+    failure = message.fields.get("failure", "the answer holds neither an answer nor a failure")
+    return Answer(site, failure=_bounded(str(failure)))
+
+
+def _bounded(sentence: str) -> str:
+    # Failures are printed and kept; a site decides neither their length nor what a terminal does with them.
+    return "".join(letter if letter.isprintable() else " " for letter in sentence[:MAX_FAILURE_LETTERS])

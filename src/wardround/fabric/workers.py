@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -101,12 +103,18 @@ class WorkerFabric:
                 yield Answer(site, failure=f"{op} took longer than the time limit of {timeout_s:g} s")
 
     def _replace(self, worker: _Worker, site: str, op: str, frame: bytes, timeout_s: float | None) -> None:
-        worker.stop()
-        self._deaths += 1
-        if self._deaths > MAX_RESTARTS:
-            raise FabricDown(f"worker processes died {self._deaths} times, last at {op} of site {site}: use --resume")
-        self._events.append(f"the worker of site {site} died during {op} and was started again")
-        worker.send(site, op, frame, timeout_s)
+        sent = False
+        while not sent:
+            worker.stop()
+            self._deaths += 1
+            if self._deaths > MAX_RESTARTS:
+                raise FabricDown(
+                    f"worker processes died {self._deaths} times, last at {op} of site {site}: use --resume"
+                )
+            self._events.append(f"the worker of site {site} died during {op} and was started again")
+            with suppress(OSError):  # it died once more, while it was told its task
+                worker.send(site, op, frame, timeout_s)
+                sent = True
 
 
 class _Worker:
@@ -172,6 +180,7 @@ class _Worker:
 
 def _serve(pipe: Connection, make_opener: Callable[[], Opener]) -> None:
     """Answer calls until the coordinator's end of the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle; it ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     host = SiteHost(make_opener())
     pipe.send_bytes(b"ready")

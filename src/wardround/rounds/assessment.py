@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from wardround.core.codec import Message
-from wardround.errors import DataError, SiteError
+from wardround.errors import DataError, WireError
+from wardround.fabric.base import Answer
 from wardround.metrics.clinical import Predictions, confusion_matrix
 from wardround.metrics.intervals import Description, Estimate, describe
-from wardround.rounds.plan import Evaluation
+from wardround.rounds.checks import shown
 from wardround.tasks.classification import Classification
+
+METRICS = frozenset({"auc", "balanced_accuracy", "f1", "calibration_error"})
+"""What every description holds; ``auc_malignant`` joins where malignant classes are named."""
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -51,56 +57,98 @@ class Assessment:
         }
 
 
-def assess(
-    replies: Iterable[tuple[str, Message]], task: Classification, evaluation: Evaluation, replicates: int, seed: int
-) -> Assessment:
-    """Add up the replies to one ``evaluate``.
+@dataclass(frozen=True)
+class Reader:
+    """Reads the replies to one ``evaluate`` and adds them up. Nothing in a reply is trusted to be well formed.
 
-    Args:
-        replies: site and message, in cohort order.
+    Attributes:
+        task: names the classes.
         replicates: of the bootstrap; 0 for values without intervals.
         seed: of the bootstrap.
-
-    Raises:
-        SiteError: a reply does not hold what a site of this plan sends.
+        min_positives: see `Evaluation.min_positives`.
+        pooled: whether one place holds the images of all sites and answers for them.
     """
-    tests: dict[str, SiteTest] = {}
-    for site, reply in replies:
+
+    task: Classification
+    replicates: int
+    seed: int
+    min_positives: int
+    pooled: bool = False
+
+    def read(self, answer: Answer) -> dict[str, SiteTest]:
+        """Return what one reply says, by the site that holds the images; empty if it holds none.
+
+        Raises:
+            WireError: there is no reply, or it does not hold what a site of this plan sends.
+        """
+        if answer.message is None:
+            raise WireError(answer.failure or "the site gave no answer")
         try:
-            tests |= _read(site, reply, task, evaluation, replicates, seed)
+            if "metrics" in answer.message.fields:
+                return {answer.site: self._numbers(answer.message)}
+            return self._predictions(answer.site, answer.message)
         except (KeyError, TypeError, ValueError, IndexError, DataError) as error:
-            raise SiteError(f"{site} sent an evaluation that cannot be read: {error}") from error
-    ordered = dict(sorted(tests.items()))
-    predictions = [test.predictions for test in ordered.values() if test.predictions is not None]
-    if len(predictions) == len(ordered) and ordered:
-        pooled = describe(Predictions.concatenate(predictions), replicates, seed, evaluation.min_positives)
-    else:
-        pooled = _from_confusion(ordered)
-    return Assessment(ordered, pooled)
+            raise WireError(f"the evaluation cannot be read: {type(error).__name__}: {error}") from error
+
+    def assessment(self, tests: Mapping[str, SiteTest]) -> Assessment:
+        """Pool what was read."""
+        ordered = dict(sorted(tests.items()))
+        predictions = [test.predictions for test in ordered.values() if test.predictions is not None]
+        if predictions and len(predictions) == len(ordered):
+            pooled = describe(Predictions.concatenate(predictions), self.replicates, self.seed, self.min_positives)
+        else:
+            pooled = _from_confusion(ordered)
+        return Assessment(ordered, pooled)
+
+    def _numbers(self, reply: Message) -> SiteTest:
+        fields, width = reply.fields, len(self.task.classes)
+        expected = METRICS | ({"auc_malignant"} if self.task.malignant else set())
+        if set(fields["metrics"]) != expected:
+            raise ValueError(f"its metrics are {shown(sorted(fields['metrics']))}, not {', '.join(sorted(expected))}")
+        metrics = {name: _estimate(values) for name, values in fields["metrics"].items()}
+        auc_classes = tuple(name for name in self.task.classes if name in fields["auc_classes"])
+        confusion = reply.tensors["confusion"]
+        if confusion.shape != (width, width) or confusion.dtype != np.int64 or (confusion < 0).any():
+            raise ValueError(f"its confusion matrix is {confusion.dtype} {confusion.shape}, or holds negative counts")
+        examples, groups = _count(fields["num_examples"]), _count(fields["num_groups"])
+        if examples != confusion.sum() or groups > examples:
+            raise ValueError("its numbers of images and groups contradict its confusion matrix")
+        return SiteTest(Description(metrics, auc_classes, examples, groups), confusion)
+
+    def _predictions(self, site: str, reply: Message) -> dict[str, SiteTest]:
+        names, numbers = reply.fields["origins"], reply.tensors["origins"]
+        if not isinstance(names, list) or len(set(names)) != len(names) or not (self.pooled or set(names) <= {site}):
+            raise ValueError(f"it speaks for {shown(names)}")
+        groups, labels = reply.tensors["groups"], reply.tensors["labels"]
+        if not numbers.shape == groups.shape == labels.shape or not np.isin(numbers, np.arange(len(names))).all():
+            raise ValueError("its origins, groups and labels do not fit together")
+        tests = {}
+        for index, origin in enumerate(names):
+            rows = numbers == index
+            # Numbered within the origin, so that a pooled and a federated run name a patient alike.
+            patients = np.unique(groups[rows], return_inverse=True)[1]
+            patient = np.array([f"{origin}/{number}" for number in patients.tolist()], dtype=str)
+            mine = Predictions(
+                reply.tensors["probabilities"][rows], labels[rows], patient, self.task.classes, self.task.malignant
+            )
+            description = describe(mine, self.replicates, self.seed, self.min_positives)
+            tests[origin] = SiteTest(description, confusion_matrix(mine), mine)
+        return tests
 
 
-def _read(
-    site: str, reply: Message, task: Classification, evaluation: Evaluation, replicates: int, seed: int
-) -> dict[str, SiteTest]:
-    if "metrics" in reply.fields:
-        metrics = {name: Estimate(*values) for name, values in reply.fields["metrics"].items()}
-        fields = reply.fields
-        description = Description(
-            metrics, tuple(fields["auc_classes"]), int(fields["num_examples"]), int(fields["num_groups"])
-        )
-        return {site: SiteTest(description, np.asarray(reply.tensors["confusion"], np.int64))}
-    tests = {}
-    names, numbers = np.asarray(reply.fields["origins"], dtype=str), reply.tensors["origins"]
-    for index, origin in enumerate(names.tolist()):
-        rows = numbers == index
-        # Numbered within the origin, so that a pooled and a federated run name a patient alike.
-        patients = np.unique(reply.tensors["groups"][rows], return_inverse=True)[1]
-        groups = np.array([f"{origin}/{number}" for number in patients.tolist()], dtype=str)
-        probabilities, labels = reply.tensors["probabilities"][rows], reply.tensors["labels"][rows]
-        mine = Predictions(probabilities, labels, groups, task.classes, task.malignant)
-        description = describe(mine, replicates, seed, evaluation.min_positives)
-        tests[origin] = SiteTest(description, confusion_matrix(mine), mine)
-    return tests
+def _estimate(values: Any) -> Estimate:
+    if not isinstance(values, list) or len(values) != 3:
+        raise ValueError(f"{shown(values)} is no value with two ends")
+    for value in values:
+        if value is not None and (type(value) not in (int, float) or not -ROUNDING <= value <= 1 + ROUNDING):
+            raise ValueError(f"{shown(value)} is no metric between 0 and 1")
+    return Estimate(*values)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{shown(value)} is no count")
+    return value
 
 
 def _from_confusion(tests: Mapping[str, SiteTest]) -> Description:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from wardround.algorithms import Algorithm
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Tensors, Update, all_finite
+from wardround.core.update import Tensors, Update
 from wardround.errors import PlanError, QuorumLost, RunError, WireError
 from wardround.fabric.base import Answer, Fabric
-from wardround.rounds.assessment import Assessment, assess
+from wardround.rounds.assessment import Assessment, Reader, SiteTest
+from wardround.rounds.checks import MOST_EXAMPLES, check_against, check_facts, shown
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.site import Workbench
@@ -102,6 +104,7 @@ class Coordinator:
         algorithm = self.plan.composed()
         personal = algorithm.personal(bench.lend())
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
+        self.plan.check_cohort(len(trainers))
         records, state = self.journal.last() or ([], None)
         if state is None:
             state = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
@@ -127,6 +130,7 @@ class Coordinator:
         for answer in self.fabric.gather(self.fabric.sites(), "open", body, self._timeout_s):
             if answer.message is None:
                 raise RunError(f"site {answer.site} could not join: {answer.failure}")
+            check_facts(answer.site, answer.message.fields)
             facts[answer.site] = answer.message.fields
         return facts
 
@@ -143,8 +147,6 @@ class Coordinator:
 
     def _context(self, index: int, trainers: tuple[str, ...]) -> RoundContext:
         size = self.plan.sites_per_round or len(trainers)
-        if size > len(trainers):
-            raise PlanError(f"sites_per_round = {size}, but only {len(trainers)} sites train: lower it")
         everyone = RoundContext(self.plan.seed, index, self.plan.rounds, trainers, len(trainers))
         if size == len(trainers):
             return everyone
@@ -183,7 +185,8 @@ class Coordinator:
                 "mend the sites and go on with --resume"
             )
         with clock.phase("server"):
-            state = algorithm.server.apply(state, total.mean(), ctx)
+            # The step sees who is in the mean: SCAFFOLD weighs the change of the variates by their share.
+            state = algorithm.server.apply(state, total.mean(), replace(ctx, cohort=total.sites))
         record = RoundRecord(
             round=ctx.round,
             cohort=ctx.cohort,
@@ -199,9 +202,11 @@ class Coordinator:
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:
             with clock.phase("validate"):
-                looked, _ = self._assess(algorithm, task, "val", state, memories)
-            record = record.having(validation=looked.values())
-        return record.having(events=tuple(self.fabric.events()), seconds=clock.seconds), state
+                looked, missing = self._assess(algorithm, task, "val", state, memories)
+            mishaps = [f"site {site} is missing from the validation: {reason}" for site, reason in missing.items()]
+            record = record.having(validation=looked.values(), events=tuple(mishaps))
+        events = (*record.events, *self.fabric.events())
+        return record.having(events=events, seconds=clock.seconds), state
 
     def _assess(
         self,
@@ -213,16 +218,24 @@ class Coordinator:
     ) -> tuple[Assessment, dict[str, str]]:
         body = Message({"part": part, "accepted": dict(memories)}, algorithm.server.model(state))
         failed: dict[str, str] = {}
-        replies = []
-        for answer in self.fabric.gather(self.fabric.sites(), "evaluate", body, self._timeout_s):
-            if answer.message is None:
-                failed[answer.site] = answer.failure or "no answer"
-            else:
-                replies.append((answer.site, answer.message))
-        if not replies:
-            raise RunError(f"no site could evaluate the model: {'; '.join(failed.values())}")
-        replicates = self.plan.evaluation.bootstrap if part == "test" else 0
-        return assess(replies, task, self.plan.evaluation, replicates, self.plan.data.split_seed), failed
+        tests: dict[str, SiteTest] = {}
+        reader = Reader(
+            task,
+            self.plan.evaluation.bootstrap if part == "test" else 0,
+            self.plan.data.split_seed,
+            self.plan.evaluation.min_positives,
+            algorithm.pooled,
+        )
+        answers = self.fabric.gather(self.fabric.sites(), "evaluate", body, self._timeout_s)
+        for answer in answers:
+            try:
+                tests |= reader.read(answer)
+            except WireError as error:
+                failed[answer.site] = str(error)
+        if len(failed) == len(self.fabric.sites()):
+            reasons = "; ".join(f"{site}: {reason}" for site, reason in failed.items())
+            raise RunError(f"no site could evaluate the model ({reasons}): mend the sites and go on with --resume")
+        return reader.assessment(tests), failed
 
     @property
     def _timeout_s(self) -> float | None:
@@ -264,13 +277,15 @@ class Inbox:
         if answer.message is None:
             raise WireError(answer.failure or "the site gave no answer")
         fields, tensors = answer.message.fields, answer.message.tensors
-        if fields.get("round") != self.round:
-            raise WireError(f"the answer is for round {fields.get('round')!r}, not for round {self.round}")
+        if type(fields.get("round")) is not int or fields["round"] != self.round:
+            raise WireError(f"the answer is for round {shown(fields.get('round'))}, not for round {self.round}")
         for key, kind in (("num_examples", int), ("loss", float), ("seconds", float), ("remembers", bool)):
             if type(fields.get(key)) is not kind:
-                raise WireError(f"the answer's {key} is {fields.get(key)!r}, which is no {kind.__name__}")
-        if not fields["num_examples"] > 0:
-            raise WireError(f"the answer claims {fields['num_examples']} training examples")
+                raise WireError(f"the answer's {key} is {shown(fields.get(key))}, which is no {kind.__name__}")
+        if not 0 < fields["num_examples"] <= MOST_EXAMPLES:
+            raise WireError(f"the answer's num_examples is not between 1 and {MOST_EXAMPLES}")
+        if not (math.isfinite(fields["loss"]) and math.isfinite(fields["seconds"])):
+            raise WireError("the answer's loss or seconds are not finite")
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         self.accepted[answer.site] = {
@@ -278,23 +293,6 @@ class Inbox:
             "bytes": answer.message.size_bytes,
         }
         return Update(answer.site, self.round, tensors, fields["num_examples"])
-
-
-def check_against(tensors: Tensors, template: Tensors) -> None:
-    """Check that a site's update has the template's names, shapes and dtypes, and only finite values.
-
-    Raises:
-        WireError: it has not.
-    """
-    if tensors.keys() != template.keys():
-        strange = sorted(tensors.keys() ^ template.keys())[0]
-        raise WireError(f"the update and the broadcast differ in tensor {strange!r}")
-    for name, expected in template.items():
-        found = tensors[name]
-        if found.shape != expected.shape or found.dtype != expected.dtype:
-            raise WireError(f"tensor {name!r} is {found.dtype} {found.shape}, not {expected.dtype} {expected.shape}")
-    if not all_finite(tensors.values()):
-        raise WireError("the update holds a NaN or an infinity")
 
 
 def digest_of(tensors: Tensors) -> str:

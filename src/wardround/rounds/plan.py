@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +96,8 @@ class Plan:
             raise PlanError(f"name = {self.name!r} must be letters, digits, '-' and '_': it names the run folder")
         if self.rounds < 1 or self.seed < 0:
             raise PlanError("a plan needs rounds >= 1 and seed >= 0")
-        if self.sites_per_round < 0 or self.quorum < 0 or not self.timeout_s >= 0:
-            raise PlanError("sites_per_round, quorum and timeout_s must not be negative")
+        if self.sites_per_round < 0 or self.quorum < 0 or not 0 <= self.timeout_s < math.inf:
+            raise PlanError("sites_per_round, quorum and timeout_s must be finite and not negative")
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
 
@@ -115,6 +116,19 @@ class Plan:
         if isinstance(self.algorithm, Local) and self.average_decay:
             raise PlanError("local shares no weights, so there is nothing to average: remove average_decay")
 
+    def check_cohort(self, num_trainers: int) -> None:
+        """Refuse a cohort or a quorum that the sites cannot make up.
+
+        Args:
+            num_trainers: sites that hold training images.
+
+        Raises:
+            PlanError: `sites_per_round` or `quorum` is too large.
+        """
+        for key, wanted in (("sites_per_round", self.sites_per_round), ("quorum", self.quorum)):
+            if wanted > num_trainers:
+                raise PlanError(f"{key} = {wanted}, but only {num_trainers} sites train: lower it")
+
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""
         algorithm = self.algorithm.compose(self.training, self.server)
@@ -129,8 +143,14 @@ class Plan:
 
 def _described(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        fields = {field.name: _described(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: _described(_as_declared(field, value)) for field in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
     if isinstance(value, dict):
         return {key: _described(member) for key, member in value.items()}
     return [_described(member) for member in value] if isinstance(value, tuple | list) else value
+
+
+def _as_declared(field: dataclasses.Field[Any], owner: Any) -> Any:
+    # ``epochs = 1`` in Python and ``epochs = 1.0`` after the way through TOML are the same plan.
+    value = getattr(owner, field.name)
+    return float(value) if field.type == "float" else value

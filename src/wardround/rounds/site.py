@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -116,7 +117,7 @@ class Site:
         result = self._algorithm.local.run(
             self._bench.task, network, self._data.train, body.tensors, _without_weights(memory), ctx
         )
-        if not all_finite(result.change.values()):
+        if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
         memory = result.memory | self._kept(network)
         if memory:
@@ -147,7 +148,8 @@ class Site:
             }
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
-        description = describe(predictions, replicates, self._plan.seed, self._plan.evaluation.min_positives)
+        seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws
+        description = describe(predictions, replicates, seed, self._plan.evaluation.min_positives)
         metrics = {key: [value.value, value.low, value.high] for key, value in description.metrics.items()}
         fields = {
             "metrics": metrics,
@@ -164,8 +166,8 @@ class Site:
 
     def _context(self, body: Message) -> RoundContext:
         round_index, cohort = body.fields["round"], tuple(body.fields["cohort"])
-        if not 0 <= round_index < self._plan.rounds or self.name not in cohort:
-            raise SiteError(f"round {round_index} with cohort {', '.join(cohort)} is no round of this site's plan")
+        if type(round_index) is not int or not 0 <= round_index < self._plan.rounds or self.name not in cohort:
+            raise SiteError(f"round {round_index!r} with cohort {', '.join(cohort)} is no round of this site's plan")
         return RoundContext(
             self._plan.seed, round_index, self._plan.rounds, cohort, body.fields["population"], self.name
         )

@@ -37,14 +37,17 @@ class SiteStore:
         path = self._path(accepted_round)
         try:
             return safetensors.numpy.load(path.read_bytes())
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise SiteError(f"the memory of round {accepted_round} cannot be read from {path.name}: {error}") from None
 
     def write(self, round_index: int, memory: dict[str, np.ndarray]) -> None:
         """Keep the memory of `round_index`, replacing what an abandoned attempt at it left; atomic."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / "memory.partial"
-        partial.write_bytes(safetensors.numpy.save(memory))
+        with partial.open("wb") as opened:
+            opened.write(safetensors.numpy.save(memory))
+            opened.flush()
+            os.fsync(opened.fileno())  # the coordinator will count on this memory for as long as the run lives
         os.replace(partial, self._path(round_index))
 
     def forget(self, accepted_round: int) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData, partition
-from wardround.errors import SiteError
+from wardround.errors import DataError, SiteError
 from wardround.fabric.local import Opener
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
@@ -33,6 +34,8 @@ def sites_of(plan: Plan, data_root: Path | None) -> dict[str, SiteData]:
     """
     images = plan.data.source.load(data_root)
     dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed)
+    for site in dealt:
+        _refuse_unfit(site)
     named = {site: _named(data, site) for site, data in dealt.items()}
     return {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
 
@@ -61,6 +64,12 @@ def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_roo
     return Site(name, plan, sites[name], bench, SiteStore(store_root / name))
 
 
+def _refuse_unfit(site: str) -> None:
+    # A site's name becomes a folder's, and a line in every table beside "pooled".
+    if site in ("", ".", "..", "pooled") or not site.isprintable() or set(site) & set("/\\:"):
+        raise DataError(f"a site cannot be called {site!r}: rename it with letters, digits, spaces, '-', '_' or '.'")
+
+
 def _named(data: SiteData, site: str) -> SiteData:
     def named(images: LabelledImages) -> LabelledImages:
         return replace(images, origins=np.full(len(images), site))
@@ -70,13 +79,14 @@ def _named(data: SiteData, site: str) -> SiteData:
 
 def _pooled(parts: list[SiteData]) -> SiteData:
     return SiteData(
-        _joined([part.train for part in parts]),
-        _joined([part.val for part in parts]),
-        _joined([part.test for part in parts]),
+        joined([part.train for part in parts]),
+        joined([part.val for part in parts]),
+        joined([part.test for part in parts]),
     )
 
 
-def _joined(views: list[LabelledImages]) -> LabelledImages:
+def joined(views: list[LabelledImages]) -> LabelledImages:
+    """Put views of the same pixels below each other."""
     fields = ("rows", "labels", "origins", "groups", "parts")
-    joined = {name: np.concatenate([getattr(view, name) for view in views]) for name in fields}
-    return replace(views[0], **joined)
+    columns: dict[str, Any] = {name: np.concatenate([getattr(view, name) for view in views]) for name in fields}
+    return replace(views[0], **columns)

@@ -47,15 +47,22 @@ class RunFolder:
             RunFolderError: it exists and `resume` is off, or it belongs to another plan.
         """
         folder = cls(path)
-        if not path.exists():
-            path.mkdir(parents=True)
-            write_atomically(folder.plan_file, to_toml(plan).encode())
+        if not path.exists() or (resume and folder._is_bare()):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                write_atomically(folder.plan_file, to_toml(plan).encode())
+            except OSError as error:
+                raise RunFolderError(f"{path} cannot be made ({error.strerror}): choose another --out") from None
             return folder
         if not resume:
             raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
         if folder.plan().digest() != plan.digest():
             raise RunFolderError(f"{path} was made by another plan: resume with its own plan.toml")
         return folder
+
+    def _is_bare(self) -> bool:
+        # A run that was killed before it wrote its plan left this much.
+        return self.path.is_dir() and {file.name for file in self.path.iterdir()} <= {"plan.toml.partial"}
 
     @property
     def plan_file(self) -> Path:
@@ -169,4 +176,4 @@ def _line(record: RoundRecord) -> bytes:
 
 
 def _contiguous(tensors: Tensors) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    return {name: np.asarray(value, order="C") for name, value in tensors.items()}

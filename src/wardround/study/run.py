@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from wardround.core.codec import canonical_json
 from wardround.core.update import Tensors, of_group
-from wardround.errors import RunFolderError, WardroundError
+from wardround.errors import PlanError, RunFolderError, WardroundError
 from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
 from wardround.fabric.workers import WorkerFabric
@@ -63,10 +63,14 @@ def train(
         return path
     if path.exists() and not resume:
         raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
-    names = list(sites_of(plan, data_root))
+    sites = sites_of(plan, data_root)
+    names = list(sites)
+    plan.check_cohort(sum(bool(len(site.train)) for site in sites.values()))
+    if plan.timeout_s and workers == 0:
+        raise PlanError("timeout_s cannot be kept without worker processes: give --workers 1 or more, or remove it")
     opener = partial(make_opener, to_json(plan), str(data_root) if data_root else None, str(folder.store_root))
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(names)) if len(names) > 1 else 0
+        workers = min(os.cpu_count() or 1, len(names)) if len(names) > 1 or plan.timeout_s else 0
     fabric: Fabric = WorkerFabric(names, opener, workers) if workers else LocalFabric(names, opener(), encoded)
     try:
         run_plan(plan, fabric, path, resume, listener or Silent())
@@ -104,7 +108,7 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
     # One key: safetensors writes several in an order that differs from process to process.
     facts = {"classes": result.task.classes, "personal": result.personal}
     metadata = {"wardround": canonical_json(facts).decode()}
-    model = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in weights.items()}, metadata)
+    model = safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in weights.items()}, metadata)
     write_atomically(folder.path / "model.safetensors", model)
     predictions = _predictions(result)
     if predictions:

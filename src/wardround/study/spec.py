@@ -159,13 +159,14 @@ def _fill(where: str, kind: type[Any], table: Table, extra: tuple[str, ...] = ()
 def _typed(where: str, kind: type[Any], table: Table) -> Any:
     try:
         # Through JSON, so that strict typing still takes a TOML array for a tuple.
-        return TypeAdapter(kind).validate_json(json.dumps(dict(table)), strict=True)
+        return TypeAdapter(kind).validate_json(json.dumps(dict(table), allow_nan=False), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise PlanError(f"{_place(where, key)} = {first['input']!r}: {first['msg'].lower()}") from None
-    except TypeError:
-        raise PlanError(f"[{where}] holds a value that is no number, text, list or table") from None
+    except (TypeError, ValueError):
+        place = f"[{where}]" if where else "the top of the plan"
+        raise PlanError(f"{place} holds a value that is no finite number, text, list or table") from None
 
 
 def _refuse_unknown(where: str, table: Table, known: tuple[str, ...]) -> None:
@@ -184,7 +185,7 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
 
 
 def _table_of(where: str, component: Any) -> dict[str, Any]:
-    fields = _listed(dataclasses.asdict(component))
+    fields: dict[str, Any] = _listed(dataclasses.asdict(component))
     if where not in CHOICES:
         return fields
     key, registry, _ = CHOICES[where]

@@ -38,7 +38,7 @@ class Classification:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = self.model.build(self.channels, len(self.classes))
-        return network.to(memory_format=torch.channels_last)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def loss(self, network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy of a batch: images float ``(B, C, H, W)``, labels int64 ``(B,)``."""

@@ -79,7 +79,7 @@ def test_other_files_are_refused_by_name() -> None:
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "MAX_PIXELS", 32 * 48 - 1)
-    with pytest.raises(DataError, match="32.*more than 1535"):
+    with pytest.raises(DataError, match=r"48 x 32 pixels, more than 1535"):
         decoded(saved(NOISE, "PNG"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(DataError, match="more than 1535"):
@@ -95,9 +95,10 @@ def test_damaged_files_give_pixels_or_our_own_error(kind: str, damage: list[tupl
     for place, value in damage:
         data[place % len(data)] = value
     try:
-        assert decoded(bytes(data)).shape == (8, 8, 3)
-    except DataError as error:
-        assert "a.png" in str(error)
+        shape = decoded(bytes(data)).shape
+    except DataError:
+        return
+    assert shape == (8, 8, 3)
 
 
 def test_sizes_no_network_can_use_are_refused() -> None:

@@ -99,7 +99,7 @@ class _ZipFiles:
         except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"{name} in {self.path} is damaged ({error}): fetch the archive again") from None
 
-    def fingerprint(self, names: list[str]) -> str:
+    def fingerprint(self, names: list[str]) -> str:  # noqa: ARG002
         return fingerprint([self.path])
 
 

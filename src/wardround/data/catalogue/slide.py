@@ -99,14 +99,16 @@ class Slide:
         if not 0 < self.dab_threshold < 0.2:
             raise PlanError(f"data.dab_threshold is {self.dab_threshold}; give a value between 0 and 0.2")
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None) -> LabelledImages:  # noqa: ARG002
         """Return the patches of all sites; nothing is read below `root`, the slide ships with scikit-image."""
         slide = embedded_slide()
         places = patch_places(self.size_px, self.stride_px)
         coverage = patches_of(dab_of(slide) > self.dab_threshold, places, self.size_px).mean(axis=(1, 2))
         labels = coverage > np.median(coverage[places.parts == "train"])
         return LabelledImages(
-            pixels=patches_of(stain_free(slide, white_rows=strips(self.size_px)[0].end), places, self.size_px),
+            pixels=patches_of(
+                stretched(stain_free(slide, white_rows=strips(self.size_px)[0].end)), places, self.size_px
+            ),
             rows=np.arange(len(places)),
             labels=labels.astype(np.int64),
             origins=places.sites,
@@ -233,6 +235,11 @@ def without_dab(rgb: np.ndarray) -> np.ndarray:
     stains = rgb2hed(rgb)
     stains[..., 2] = 0
     return _eight_bit(hed2rgb(stains))
+
+
+def stretched(rgb: np.ndarray) -> np.ndarray:
+    """Spread grey levels 128 to 255 over 0 to 255: what is left without the brown stain is pale, and fills that half."""
+    return _eight_bit(rgb / 127.5 - 1)
 
 
 def _eight_bit(light: np.ndarray) -> np.ndarray:

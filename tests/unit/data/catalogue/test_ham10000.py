@@ -98,7 +98,7 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         start = archive.getinfo("images/2.jpg").header_offset + 100
     path.write_bytes(data[:start] + bytes(255 - byte for byte in data[start : start + 4]) + data[start + 4 :])
-    with pytest.raises(DataError, match="images/2.jpg"):
+    with pytest.raises(DataError, match=r"images/2\.jpg"):
         Ham10000().load(tmp_path)
 
 

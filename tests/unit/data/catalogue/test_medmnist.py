@@ -86,7 +86,7 @@ def test_files_that_are_no_archive_are_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for data in (b"", b"rubbish", whole[: len(whole) // 2], whole[:200] + bytes(400) + whole[600:]):
         path.write_bytes(data)
-        with pytest.raises(DataError, match="toymnist.npz"):
+        with pytest.raises(DataError, match=r"toymnist\.npz"):
             MedMnist("toymnist").load(tmp_path)
     np.save(tmp_path / "bare.npy", np.zeros(3))
     with pytest.raises(DataError, match="not a readable"):

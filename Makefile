@@ -1,0 +1,37 @@
+# Everything a person types. Each target sets up .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow check benchmark reproduce clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,flare]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/wardround demo
+
+test: $(STAMP)
+	$(BIN)/pytest
+
+test-slow: $(STAMP)
+	$(BIN)/pytest -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/run_all.py
+
+# HOURS of one or two cores; needs HAM10000 below WARDROUND_DATA. Every run checkpoints: stop and go on as you like.
+reproduce: $(STAMP)
+	$(BIN)/python experiments/ham10000-federated/reproduce.py
+
+clean:
+	rm -rf $(VENV) runs build dist

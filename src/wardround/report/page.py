@@ -1,0 +1,113 @@
+"""Puts the report together and writes it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wardround.report.reading import Results, Run, read_beside, read_run
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+SITES_IN_FULL = 12
+
+
+def write_report(run: Path, beside: Sequence[Path] = ()) -> Path:
+    """Write ``report.html`` into a run folder: one file that needs no other and no network.
+
+    The same folders give the same bytes, as long as matplotlib is the same. Nothing is trained, and no image is shown.
+
+    Args:
+        run: folder of a run that is done, or that stopped with an error.
+        beside: folders of other runs on the same data to compare with, such as the yardsticks ``central`` and
+            ``local``; without any, those that the summary names and that are there.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        RunFolderError: a folder is missing, damaged, unfinished or made on other data.
+    """
+    found = read_run(run)
+    named = [run / name for name in found.beside]
+    others = [read_beside(path, found) for path in beside or [path for path in named if path.is_dir()]]
+    text = _template().render(_context(found, others))
+    path = run / "report.html"
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(text.encode("utf-8", errors="replace"))
+    os.replace(partial, path)
+    return path
+
+
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    folder = files("wardround.report")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
+    from wardround.report import tables, words
+    from wardround.report.curves import loss_panel, validation_panel
+
+    results = run.results
+    return {
+        "run": run,
+        "style": (files("wardround.report") / "style.css").read_text(encoding="utf-8"),
+        "words": words,
+        "lead": _lead(run),
+        "curves": [loss_panel(run), validation_panel(run)],
+        "work": tables.site_work(run),
+        "troubles": tables.troubles(run),
+        "sites_in_full": SITES_IN_FULL,
+        **({} if results is None else _results_context(run, results, others)),
+    }
+
+
+def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[str, Any]:
+    from wardround.report import tables
+    from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel
+
+    names = _labels([run, *others])
+    beside = [(name, other, other.results) for name, other in zip(names[1:], others, strict=True) if other.results]
+    return {
+        "results": results,
+        "metric_names": tables.metric_names(results),
+        "metric_rows": tables.metric_rows(results),
+        "auc_note": tables.auc_note(run, results),
+        "comparison": tables.comparison(names[0], run, results, beside),
+        "bars": bars_panel(names[0], results, [(name, found) for name, _, found in beside]),
+        "tests": [roc_panel(results), calibration_panel(results)],
+        "labels": label_panel(results),
+        "confusion": tables.confusion(results),
+        "phases": tables.phases(results.seconds),
+        "covered": tables.leaks(results.privacy["covered"]),
+        "not_covered": tables.leaks(results.privacy["not_covered"]),
+    }
+
+
+def _lead(run: Run) -> str:
+    from wardround.report import words
+
+    sites = {site for record in run.records for site in record.cohort}
+    model = words.model_name(run.plan)
+    return (
+        f"{model[0].upper()}{model[1:]}, trained on {words.source_name(run.plan)} "
+        f"{words.how(run.algorithm, len(sites))}, in {words.plural(len(run.records), 'round')}."
+    )
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Call each run by what sets it apart: its algorithm, else its name, else its number."""
+    from wardround.report.words import ALGORITHMS, name_of
+
+    for names in ([name_of(ALGORITHMS, run.algorithm) for run in runs], [run.name for run in runs]):
+        if max(Counter(names).values()) == 1:
+            return names
+    return [f"{run.name} ({number})" for number, run in enumerate(runs, start=1)]

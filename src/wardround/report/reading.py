@@ -1,0 +1,335 @@
+"""Reads what a report shows from a run folder, and refuses a folder that contradicts itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from wardround.errors import DataError, RunFolderError
+from wardround.metrics.clinical import Predictions
+from wardround.metrics.intervals import Description, Estimate
+from wardround.rounds.record import RoundRecord
+
+SCHEMA_VERSION = 1
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """What a site said of itself when it joined.
+
+    Attributes:
+        num_train: training images.
+        num_val: validation images.
+        num_test: test images.
+        label_counts: training images of each class; ``None`` where that did not leave the site.
+    """
+
+    num_train: int
+    num_val: int
+    num_test: int
+    label_counts: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a model that cannot see shapes reaches on the same test images.
+
+    Attributes:
+        auc: pooled AUC with its interval.
+        what: names the model.
+    """
+
+    auc: Estimate
+    what: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What only a finished run has.
+
+    Attributes:
+        classes: names, in the order of the network's outputs.
+        pooled: metrics over all test images.
+        sites: metrics on each site's own test images.
+        confusion: site -> int64 ``(C, C)``, rows true, columns predicted.
+        facts: site -> what it holds; under ``central`` alone for a pooled run.
+        not_tested: site -> why it is missing from `sites`.
+        privacy: the ``privacy`` table as it stands in the summary.
+        bytes_up: of all accepted updates.
+        bytes_down: of all broadcasts.
+        seconds: phase -> seconds at the coordinator.
+        personal: number of weight arrays that stayed at the sites.
+        model_sha256: of ``model.safetensors``.
+        predictions: pooled test predictions; ``None`` where they did not leave the sites.
+        floor: see `Floor`; ``None`` if none was computed.
+    """
+
+    classes: tuple[str, ...]
+    pooled: Description
+    sites: Mapping[str, Description]
+    confusion: Mapping[str, np.ndarray]
+    facts: Mapping[str, SiteFacts]
+    not_tested: Mapping[str, str]
+    privacy: Mapping[str, Any]
+    bytes_up: int
+    bytes_down: int
+    seconds: Mapping[str, float]
+    personal: int
+    model_sha256: str
+    predictions: Predictions | None = None
+    floor: Floor | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, read and checked.
+
+    Attributes:
+        path: of the folder.
+        name: of the run.
+        plan: ``plan.toml`` as nested tables.
+        plan_text: the same as it is written.
+        plan_digest: 64 hexadecimal digits.
+        records: one per completed round.
+        reason: why the run stopped; empty when it is done.
+        versions: package -> version.
+        results: ``None`` for a run that stopped.
+        beside: run folders that the summary names for comparison, relative to the folder.
+    """
+
+    path: Path
+    name: str
+    plan: Mapping[str, Any]
+    plan_text: str
+    plan_digest: str
+    records: Sequence[RoundRecord]
+    reason: str
+    versions: Mapping[str, str]
+    results: Results | None
+    beside: tuple[str, ...]
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm in the plan."""
+        return str(self.plan["algorithm"]["name"])
+
+    @property
+    def min_positives(self) -> int:
+        """Groups that a class needs to count in an AUC."""
+        return int(self.plan["evaluation"]["min_positives"])
+
+
+def read_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        RunFolderError: a file is missing or damaged, or the run never came to an end of any kind.
+    """
+    if not (path / "plan.toml").is_file():
+        raise RunFolderError(f"{path} is no run folder: it holds no plan.toml")
+    if not (path / "summary.json").is_file():
+        raise RunFolderError(f"{path} holds no summary.json: finish the run with --resume")
+    plan, plan_text = _parsed(path / "plan.toml", _plan)
+    summary = _parsed(path / "summary.json", _object)
+    records = _parsed(path / "rounds.jsonl", _records) if (path / "rounds.jsonl").is_file() else []
+    found = path / "predictions.safetensors"
+    predictions = _predictions(found, summary) if found.is_file() and summary.get("status") == "done" else None
+    return _parsed(path / "summary.json", lambda _: _run(path, plan, plan_text, records, summary, predictions))
+
+
+def read_beside(path: Path, run: Run) -> Run:
+    """Read a run folder that is compared with `run`.
+
+    Raises:
+        RunFolderError: it cannot be read, did not finish, or was trained on other data.
+    """
+    other = read_run(path)
+    if other.results is None or run.results is None:
+        stopped = other if other.results is None else run
+        raise RunFolderError(f"{stopped.path} did not finish, so there is nothing to compare: go on with --resume")
+    if _data(other) != _data(run) or other.results.classes != run.results.classes:
+        raise RunFolderError(f"{path} was made on other data than {run.path}: compare runs whose [data] is the same")
+    return other
+
+
+def _data(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in run.plan["data"].items() if key != "path"}  # the same files may lie elsewhere
+
+
+def _parsed(path: Path, read: Callable[[bytes], Content]) -> Content:
+    try:
+        return read(path.read_bytes())
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}") from None
+    except KeyError as error:
+        raise RunFolderError(f"{path} is damaged: it lacks {error.args[0]!r}") from None
+    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
+
+
+def _plan(content: bytes) -> tuple[dict[str, Any], str]:
+    text = content.decode()
+    plan = tomllib.loads(text)
+    for table, key in (
+        ("algorithm", "name"),
+        ("model", "name"),
+        ("data", "source"),
+        ("data", "sites"),
+        ("evaluation", "min_positives"),
+    ):
+        plan[table][key]  # a KeyError names what a plan written by this package always has
+    return plan, text
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    found = json.loads(content)
+    if not isinstance(found, dict):
+        raise ValueError("it holds no object")
+    if found.get("schema") != SCHEMA_VERSION:
+        raise ValueError(f"its schema is {found.get('schema')!r}, this version reads {SCHEMA_VERSION}")
+    return found
+
+
+def _records(content: bytes) -> list[RoundRecord]:
+    # What follows the last line feed was cut short by a crash.
+    records = [RoundRecord.from_json(json.loads(line)) for line in content.split(b"\n")[:-1]]
+    for record in records:
+        for said in record.accepted.values():
+            _number(said["loss"]), _number(said["seconds"]), _count(said["bytes"]), _count(said["num_examples"])
+        for values in record.validation.values():
+            _ = [value is None or _number(value) for value in values.values()]
+        _ = [_text(reason) for reason in (*record.failed.values(), *record.events)]
+        _count(record.round), _count(record.bytes_up), _count(record.bytes_down)
+    return records
+
+
+def _run(
+    path: Path,
+    plan: Mapping[str, Any],
+    plan_text: str,
+    records: Sequence[RoundRecord],
+    summary: Mapping[str, Any],
+    predictions: Predictions | None,
+) -> Run:
+    done = {"done": True, "failed": False}[summary["status"]]
+    if done and not records:
+        raise ValueError("it says the run is done, but rounds.jsonl holds no round")
+    return Run(
+        path=path,
+        name=_text(summary["name"]),
+        plan=plan,
+        plan_text=plan_text,
+        plan_digest=_text(summary["plan_digest"]),
+        records=records,
+        reason="" if done else _text(summary["reason"]),
+        versions={_text(package): _text(version) for package, version in summary["versions"].items()},
+        results=_results(summary, predictions) if done else None,
+        beside=tuple(_text(name) for name in summary.get("beside", ())),
+    )
+
+
+def _results(summary: Mapping[str, Any], predictions: Predictions | None) -> Results:
+    classes = _classes(summary)
+    tested = {site: _description(summary, "sites", site) for site in summary["metrics"]["sites"]}
+    return Results(
+        classes=classes,
+        pooled=_description(summary, "pooled"),
+        sites=tested,
+        confusion={site: _square(summary["confusion"][site], len(classes)) for site in tested},
+        facts={site: _facts(said, len(classes)) for site, said in summary["sites"].items()},
+        not_tested={_text(site): _text(reason) for site, reason in summary["not_tested"].items()},
+        privacy={key: summary["privacy"][key] for key in ("epsilon", "delta", "unit", "covered", "not_covered")},
+        bytes_up=_count(summary["bytes"]["up"]),
+        bytes_down=_count(summary["bytes"]["down"]),
+        seconds={_text(phase): _number(seconds) for phase, seconds in summary["seconds"].items()},
+        personal=len(summary["personal"]),
+        model_sha256=_text(summary["model_sha256"]),
+        predictions=predictions,
+        floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
+    )
+
+
+def _description(summary: Mapping[str, Any], *where: str) -> Description:
+    values, intervals, tested = summary["metrics"], summary["intervals"], summary["tested"]
+    for key in where:
+        values, intervals, tested = values[key], intervals[key], tested[key]
+    return Description(
+        metrics={name: _estimate(value, intervals[name]) for name, value in values.items()},
+        auc_classes=tuple(_text(name) for name in tested["auc_classes"]),
+        num_examples=_count(tested["examples"]),
+        num_groups=_count(tested["groups"]),
+    )
+
+
+def _estimate(value: Any, interval: Any) -> Estimate:
+    low, high = (None, None) if interval is None else (_number(interval[0]), _number(interval[1]))
+    return Estimate(None if value is None else _number(value), low, high)
+
+
+def _floor(said: Mapping[str, Any]) -> Floor:
+    return Floor(Estimate(_number(said["auc"]), _number(said["low"]), _number(said["high"])), _text(said["what"]))
+
+
+def _facts(said: Mapping[str, Any], width: int) -> SiteFacts:
+    counts = said.get("label_counts")
+    if counts is not None and len(counts) != width:
+        raise ValueError(f"label_counts has {len(counts)} numbers for {width} classes")
+    return SiteFacts(
+        _count(said["num_train"]),
+        _count(said["num_val"]),
+        _count(said["num_test"]),
+        None if counts is None else tuple(_count(number) for number in counts),
+    )
+
+
+def _square(rows: Sequence[Sequence[Any]], width: int) -> np.ndarray:
+    counts = np.array([[_count(number) for number in row] for row in rows], dtype=np.int64)
+    if counts.shape != (width, width):
+        raise ValueError(f"a confusion matrix has shape {counts.shape}, not {(width, width)}")
+    return counts
+
+
+def _classes(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_text(name) for name in summary["classes"])
+
+
+def _predictions(path: Path, summary: Mapping[str, Any]) -> Predictions:
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    def read(content: bytes) -> Predictions:
+        arrays = safetensors.numpy.load(content)
+        names = _classes(summary), tuple(_text(name) for name in summary["malignant"])
+        return Predictions(arrays["probabilities"], arrays["labels"], arrays["groups"], *names)
+
+    try:
+        return _parsed(path, read)
+    except (SafetensorError, DataError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value

@@ -1,0 +1,80 @@
+"""Where a plan runs: on this machine, on FLARE over loopback, or on a consortium's FLARE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from wardround.errors import PlanError, RunFolderError
+from wardround.rounds.coordinator import Listener
+from wardround.rounds.plan import Plan
+from wardround.rounds.record import RoundRecord
+from wardround.study.build import sites_of
+from wardround.study.folder import RunFolder
+from wardround.study.run import folder_of, train
+from wardround.study.spec import to_json
+
+Engine = Callable[[Plan, Path | None, Path | None, bool, Listener], Path]
+"""``(plan, out, data_root, resume, listener) -> run folder``"""
+
+
+def choose(name: str, workers: int | None) -> Engine:
+    """Return the engine of that name.
+
+    Raises:
+        PlanError: there is no such engine.
+    """
+    engines: dict[str, Engine] = {"local": partial(_local, workers), "flare-poc": _flare_poc}
+    if name not in engines:
+        raise PlanError(f"--engine {name} is unknown: choose from {', '.join(engines)} and flare")
+    return engines[name]
+
+
+def _local(
+    workers: int | None, plan: Plan, out: Path | None, data_root: Path | None, resume: bool, listener: Listener
+) -> Path:
+    return train(plan, out, data_root, resume, workers, listener=listener)
+
+
+def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: bool, listener: Listener) -> Path:
+    from wardround.fabric.flare_poc import Loopback, launch_poc
+
+    plan.check()
+    path = folder_of(plan, out).absolute()
+    if path.exists() and resume and RunFolder(path).is_done():
+        return path
+    if path.exists() and not resume:
+        raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
+    names = tuple(sites_of(plan, data_root))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    loopback = Loopback(names, path, data_root.absolute() if data_root else None, quorum=plan.quorum or None)
+    launch_poc(to_json(plan), loopback, resume, lambda line: listener.completed(RoundRecord.from_json(line)))
+    return path
+
+
+def submit_to_consortium(
+    plan: Plan, out: Path | None, admin_kit: Path | None, sites: Sequence[str], resume: bool, tell: Callable[[str], None]
+) -> str:
+    """Run a plan on a provisioned FLARE project; see ``docs/how-to/deploy-on-flare.md``.
+
+    Args:
+        out: only its name counts: the run folder lies on the consortium's server.
+        admin_kit: folder of the administrator's startup kit.
+        sites: names of the sites that take part.
+        tell: is given a sentence whenever something changes.
+
+    Returns:
+        One sentence that says where the run folder lies.
+
+    Raises:
+        PlanError: the kit or the sites are not named, or the plan is refused.
+        RunError: see `flare_submit.submit`.
+    """
+    from wardround.fabric.flare_submit import Consortium, submit
+
+    plan.check()
+    if admin_kit is None or not sites:
+        raise PlanError("--engine flare needs --admin-kit FOLDER and --site NAME for every site that takes part")
+    consortium = Consortium(admin_kit, tuple(sites), quorum=plan.quorum or None)
+    return submit(to_json(plan), folder_of(plan, out).name, consortium, resume, tell)

@@ -1,0 +1,26 @@
+"""What every test needs: one torch thread, and a way to the data that only some machines have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_torch_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder with HAM10000, PneumoniaMNIST and DICOM-RT samples; the test is skipped where it is absent."""
+    root = Path(os.environ.get("WARDROUND_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not root.is_dir():
+        pytest.skip(f"no test data: {root} is absent; set WARDROUND_TEST_DATA")
+    return root
