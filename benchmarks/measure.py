@@ -10,6 +10,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -186,8 +187,16 @@ def finish(report: Report, folder: Path, chosen: argparse.Namespace) -> None:
         report.write(chosen.out or folder)
 
 
-def run_child(command: Sequence[str], timeout_s: float, **environment: str) -> tuple[float, float, str]:
+def run_child(
+    command: Sequence[str], timeout_s: float, folder: Path | None = None, **environment: str
+) -> tuple[float, float, str]:
     """Run a process to its end, and end whatever it leaves behind.
+
+    Args:
+        command: program and arguments.
+        timeout_s: longest it may take.
+        folder: working folder; this process's own if not given.
+        environment: further variables.
 
     Returns:
         Seconds on the monotonic clock (the same in every process of a machine) at its start and at its end, and what
@@ -198,22 +207,23 @@ def run_child(command: Sequence[str], timeout_s: float, **environment: str) -> t
     """
     mark = uuid.uuid4().hex
     told = {**os.environ, **QUIET, **environment, MARK: mark}
-    began = time.monotonic()
-    child = subprocess.Popen(
-        command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        out, err = child.communicate(timeout=timeout_s)
-        ended = time.monotonic()
-    except subprocess.TimeoutExpired:
-        end_marked(mark)
-        child.communicate()
-        raise RuntimeError(f"it took longer than {timeout_s:g} s") from None
-    finally:
-        end_marked(mark)
-    if child.returncode:
-        raise RuntimeError(f"it ended with {child.returncode}: {' '.join((out + err).splitlines()[-3:])[-300:]}")
-    return began, ended, out
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        began = time.monotonic()
+        child = subprocess.Popen(
+            command, env=told, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        )
+        try:
+            status = child.wait(timeout_s)
+            ended = time.monotonic()
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"it took longer than {timeout_s:g} s") from None
+        finally:
+            end_marked(mark)
+            child.wait()
+        said = [stream.seek(0) or stream.read() for stream in (out, err)]
+    if status:
+        raise RuntimeError(f"it ended with {status}: {' '.join(''.join(said).splitlines()[-3:])[-300:]}")
+    return began, ended, said[0]
 
 
 def end_marked(mark: str) -> None:

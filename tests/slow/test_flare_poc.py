@@ -19,11 +19,11 @@ pytest.importorskip("nvflare.collab", reason="needs the extra [flare]")
 import psutil
 
 from wardround.errors import FabricDown, QuorumLost
-from wardround.fabric.flare_job import RUNS, JobClasses
-from wardround.fabric.flare_poc import Loopback, free_port, launch_poc
-from wardround.fabric.flare_processes import Family
-from wardround.fabric.flare_project import ALLOWED, Project, provision
-from wardround.fabric.flare_submit import Consortium, submit
+from wardround.fabric.flare.job import RUNS, JobClasses
+from wardround.fabric.flare.poc import Loopback, free_port, launch_poc
+from wardround.fabric.flare.processes import Family
+from wardround.fabric.flare.project import ALLOWED, Project, provision
+from wardround.fabric.flare.submit import Consortium, submit
 
 # FLARE's own threads die of the deprecation warnings of its dependencies where warnings are errors.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -145,8 +145,8 @@ def test_a_class_that_the_kits_do_not_permit_never_runs(loopback: Loopback) -> N
 def test_sigterm_ends_everything(loopback: Loopback, tmp_path: Path) -> None:
     launcher = f"""
 from pathlib import Path
-from wardround.fabric.flare_poc import Loopback, launch_poc
-from wardround.fabric.flare_job import JobClasses
+from wardround.fabric.flare.poc import Loopback, launch_poc
+from wardround.fabric.flare.job import JobClasses
 loopback = Loopback({SITES!r}, Path({str(loopback.run_folder)!r}), classes={CLASSES!r},
                     allowed={loopback.allowed!r}, environment={loopback.environment!r})
 launch_poc({plan({"op": "echo"}, {"op": "hang"})!r}, loopback, on_progress=lambda line: print(line, flush=True))

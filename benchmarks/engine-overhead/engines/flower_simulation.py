@@ -18,14 +18,14 @@ server = ServerApp()
 
 
 @client.train()
-def train(message: Message, context: Context) -> Message:  # noqa: ARG001
+def train(message: Message, context: Context) -> Message:
     """Answer at a site."""
     array = message.content["array"].to_numpy_ndarrays()[0]
     return Message(RecordDict({"array": ArrayRecord([noop.work(array)])}), reply_to=message)
 
 
 @server.main()
-def main(grid: Grid, context: Context) -> None:  # noqa: ARG001
+def main(grid: Grid, context: Context) -> None:
     """Coordinate, once the SuperNodes are there."""
     while len(nodes := list(grid.get_node_ids())) < len(noop.SITES):
         time.sleep(0.01)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from noop import SITES
 
-from wardround.fabric.flare_job import JobClasses
-from wardround.fabric.flare_poc import Loopback, launch_poc
-from wardround.fabric.flare_project import ALLOWED
+from wardround.fabric.flare.job import JobClasses
+from wardround.fabric.flare.poc import Loopback, launch_poc
+from wardround.fabric.flare.project import ALLOWED
 
 CLASSES = JobClasses("wardround_flare_parties.NoopSiteApp", "wardround_flare_parties.NoopCoordinatorApp")
 

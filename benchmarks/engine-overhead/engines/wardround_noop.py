@@ -38,6 +38,6 @@ def coordinate_on(fabric: Fabric) -> None:
     noop.coordinate(ask_all)
 
 
-def run_on_flare(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:  # noqa: ARG001
+def run_on_flare(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:
     """Run the job in FLARE's server process; the entry point of `NoopCoordinatorApp`."""
     coordinate_on(fabric)

@@ -50,8 +50,12 @@ class LocalWork(Protocol):
         """Train `network`, which holds the site's starting weights, on `images`.
 
         Args:
+            task: what is learned.
+            network: trained in place; the caller reads the site's own weights off it.
+            images: the site's training images.
             broadcast: all that the coordinator sent, also groups that are not weights.
             memory: what this site's last accepted round kept; empty the first time.
+            ctx: the round, as this site sees it.
         """
         ...
 
@@ -89,5 +93,5 @@ class Algorithm:
 
     local: LocalWork
     server: ServerStep
-    personal: Personal = field(default=lambda network: frozenset())
+    personal: Personal = field(default=lambda _: frozenset())
     pooled: bool = False

@@ -18,7 +18,7 @@ class ControlVariates:
     """The site's half: adds ``c - c_i`` to every gradient and learns a new ``c_i``.
 
     The new ``c_i`` is the mean of the round's raw gradients. For plain SGD that *is* the paper's option II,
-    ``c_i - c + (x - y_i) / (K eta)``; it also stays right under momentum, schedules and AdamW, where option II does not.
+    ``c_i - c + (x - y_i) / (K eta)``; it stays right under momentum, schedules and AdamW, where option II does not.
     """
 
     def begin(self, network: nn.Module, broadcast: Tensors, memory: Tensors) -> RunningVariates:
@@ -36,7 +36,7 @@ class RunningVariates:
             name: own.get(f"net/{name}", np.zeros(value.shape, np.float32)) for name, value in self._parameters.items()
         }
         self._shift = {
-            name: torch.from_numpy(common[f"net/{name}"] - self._own[name]).to(value.device)
+            name: torch.from_numpy(np.asarray(common[f"net/{name}"] - self._own[name])).to(value.device)
             for name, value in self._parameters.items()
         }
         self._sum = {name: torch.zeros_like(value) for name, value in self._parameters.items()}
@@ -53,7 +53,7 @@ class RunningVariates:
     def finish(self) -> tuple[Tensors, Tensors]:
         """Return ``variate/net/…`` changes for the update and the new variates for the memory."""
         new = {name: (total / self._steps).cpu().contiguous().numpy() for name, total in self._sum.items()}
-        change = {f"variate/net/{name}": value - self._own[name] for name, value in new.items()}
+        change = {f"variate/net/{name}": np.asarray(value - self._own[name]) for name, value in new.items()}
         return change, {f"variate/net/{name}": value for name, value in new.items()}
 
 

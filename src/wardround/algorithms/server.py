@@ -65,7 +65,7 @@ class ServerSgd:
             step = mean[name]
             if self.momentum:
                 velocity = self.momentum * state[f"velocity/{name}"] + step
-                velocities[f"velocity/{name}"] = velocity.astype(np.float32)
+                velocities[f"velocity/{name}"] = np.asarray(velocity, np.float32)
                 step = step + self.momentum * velocity if self.nesterov else velocity
             change[name] = self.learning_rate * step
         return applied(state, change) | velocities
@@ -115,7 +115,8 @@ class _Adaptive(ABC):
         for name in (name for name in mean if name.startswith("net/")):
             first = self.beta1 * state[f"first/{name}"] + (1 - self.beta1) * mean[name]
             second = self.second_moment(state[f"second/{name}"], np.square(mean[name]))
-            moments |= {f"first/{name}": first.astype(np.float32), f"second/{name}": second.astype(np.float32)}
+            moments[f"first/{name}"] = np.asarray(first, np.float32)
+            moments[f"second/{name}"] = np.asarray(second, np.float32)
             change[name] = self.learning_rate * first / (np.sqrt(second) + self.tau)
         return applied(state, change) | moments
 
@@ -170,7 +171,7 @@ class Averaged:
         inner = self.inner.apply(state, mean, ctx)
         decay = min(self.decay, (ctx.round + 1) / (ctx.round + 10))
         average = {
-            f"average/{name}": (decay * state[f"average/{name}"] + (1 - decay) * value).astype(np.float32)
+            f"average/{name}": np.asarray(decay * state[f"average/{name}"] + (1 - decay) * value, np.float32)
             for name, value in self.inner.model(inner).items()
         }
         return dict(inner) | average

@@ -105,6 +105,6 @@ class Training:
 
 def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability()
     return bool(capabilities == "AVX512" and torch.cpu._is_avx512_bf16_supported())

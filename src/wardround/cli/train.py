@@ -17,7 +17,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Replace the plan's seed.")] = None,
     data: Annotated[Path | None, typer.Option(envvar="WARDROUND_DATA", help=DATA_HELP)] = None,
     engine: Annotated[str, typer.Option(help="local, flare-poc (real processes on loopback) or flare.")] = "local",
-    admin_kit: Annotated[Path | None, typer.Option(help="With --engine flare: the administrator's startup kit.")] = None,
+    admin_kit: Annotated[
+        Path | None, typer.Option(help="With --engine flare: the administrator's startup kit.")
+    ] = None,
     site: Annotated[list[str] | None, typer.Option(help="With --engine flare: a site that takes part; repeat.")] = None,
     workers: Annotated[
         int | None, typer.Option(help="With --engine local: worker processes; 0 trains in this one. One per core.")

@@ -55,7 +55,7 @@ class Natural:
 
     held_out: tuple[str, ...] = ()
 
-    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:  # noqa: ARG002
+    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:
         """Return str ``(G,)``: the site of each group; between equals, the first by name."""
         sites, site_of_image = np.unique(images.origins, return_inverse=True)
         home: np.ndarray = sites[commonest(groups.of_image, site_of_image, len(groups.names))]
@@ -82,7 +82,7 @@ class Iid:
         """
         _refuse_site_count(self.sites)
 
-    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:  # noqa: ARG002
+    def assign(self, images: LabelledImages, groups: Groups, seed: int) -> np.ndarray:
         """Deal the groups like cards, label after label, so that sites differ by one group at most.
 
         Raises:

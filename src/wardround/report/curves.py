@@ -33,13 +33,13 @@ def loss_panel(run: Run) -> Panel:
         return Panel(title, "No round was completed, so there is no training loss to show.")
     first, last = run.records[0], run.records[-1]
     alt = (
-        f"Training loss over {plural(len(run.records), 'round')}: the mean over sites goes from {decimal(first.loss)} to "
-        f"{decimal(last.loss)}."
+        f"Training loss over {plural(len(run.records), 'round')}: "
+        f"the mean over sites goes from {decimal(first.loss)} to {decimal(last.loss)}."
     )
     mean = ([record.round for record in run.records], [record.loss for record in run.records])
 
     def paint(figure: Figure) -> None:
-        axes = _lines(figure, series, mean, "mean")
+        axes = _lines(figure, series, mean, "mean", _order(run))
         axes.set_ylabel("cross-entropy")
 
     caption = (
@@ -58,7 +58,9 @@ def validation_panel(run: Run) -> Panel:
         return Panel("On the validation parts", f"No round looked at the validation parts: {why}.")
     metric = next((name for name in ("auc", "balanced_accuracy") if _defined(looks, name)), None)
     if metric is None:
-        return Panel("On the validation parts", "No metric is defined on the validation parts: they hold too few images.")
+        return Panel(
+            "On the validation parts", "No metric is defined on the validation parts: they hold too few images."
+        )
     series, mean = _values(looks, metric)
     label = METRICS[metric]
     best = max(mean[1], default=None)
@@ -67,7 +69,7 @@ def validation_panel(run: Run) -> Panel:
     )
 
     def paint(figure: Figure) -> None:
-        axes = _lines(figure, series, mean, "pooled")
+        axes = _lines(figure, series, mean, "pooled", _order(run))
         axes.set_ylabel(f"validation {label}")
 
     caption = f"{label} on images that no site trains on and that choose nothing in the final test."
@@ -97,11 +99,28 @@ def _values(
     return series, series.pop("pooled", ([], []))
 
 
-def _lines(figure: Figure, series: Series, mean: tuple[Sequence[int], Sequence[float]], mean_label: str) -> Axes:
+def _order(run: Run) -> list[str]:
+    """List every site the run speaks of, so that a site has one colour in all figures."""
+    named = {site for record in run.records for site in (*record.accepted, *record.validation)}
+    return sorted(named - {"pooled"})
+
+
+def _lines(
+    figure: Figure,
+    series: Series,
+    mean: tuple[Sequence[int], Sequence[float]],
+    mean_label: str,
+    order: Sequence[str],
+) -> Axes:
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.subplots()
-    crowded = len(series) > NAMED_LINES
-    palette = colours(min(len(series), NAMED_LINES))
-    for index, (site, (rounds, values)) in enumerate(sorted(series.items())):
+    crowded = len(order) > NAMED_LINES
+    palette = colours(min(len(order), NAMED_LINES))
+    for index, site in enumerate(order):
+        if site not in series:
+            continue
+        rounds, values = series[site]
         if crowded:
             axes.plot(rounds, values, color="#c3cad3", linewidth=0.7)
             continue
@@ -117,7 +136,7 @@ def _lines(figure: Figure, series: Series, mean: tuple[Sequence[int], Sequence[f
     if len(series) > 1 or not series:
         axes.plot(*mean, color=INK, linewidth=2.6, marker="o" if len(mean[0]) == 1 else "", label=mean_label)
     axes.set_xlabel("round")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     low, high = axes.get_ylim()
     if high - low < 0.02:

@@ -63,7 +63,7 @@ class Panel:
 
     title: str
     caption: str
-    svg: Markup = Markup("")
+    svg: Markup | str = ""
 
 
 def draw(name: str, alt: str, height_in: float, paint: Callable[[Figure], None]) -> Markup:
@@ -78,7 +78,10 @@ def draw(name: str, alt: str, height_in: float, paint: Callable[[Figure], None])
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    with warnings.catch_warnings(), matplotlib.style.context(["default", STYLE | {"svg.hashsalt": f"wardround {name}"}]):
+    with (
+        warnings.catch_warnings(),
+        matplotlib.style.context(["default", STYLE | {"svg.hashsalt": f"wardround {name}"}]),
+    ):
         # The browser draws the text with its own fonts, so it does not matter that ours lacks a letter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained", facecolor="none")

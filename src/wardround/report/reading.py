@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +58,7 @@ class Results:
 
     Attributes:
         classes: names, in the order of the network's outputs.
+        malignant: those that count as malignant.
         pooled: metrics over all test images.
         sites: metrics on each site's own test images.
         confusion: site -> int64 ``(C, C)``, rows true, columns predicted.
@@ -74,6 +75,7 @@ class Results:
     """
 
     classes: tuple[str, ...]
+    malignant: tuple[str, ...]
     pooled: Description
     sites: Mapping[str, Description]
     confusion: Mapping[str, np.ndarray]
@@ -141,9 +143,11 @@ def read_run(path: Path) -> Run:
     plan, plan_text = _parsed(path / "plan.toml", _plan)
     summary = _parsed(path / "summary.json", _object)
     records = _parsed(path / "rounds.jsonl", _records) if (path / "rounds.jsonl").is_file() else []
+    run = _parsed(path / "summary.json", lambda _: _run(path, plan, plan_text, records, summary))
     found = path / "predictions.safetensors"
-    predictions = _predictions(found, summary) if found.is_file() and summary.get("status") == "done" else None
-    return _parsed(path / "summary.json", lambda _: _run(path, plan, plan_text, records, summary, predictions))
+    if run.results is None or not found.is_file():
+        return run
+    return replace(run, results=replace(run.results, predictions=_predictions(found, run.results)))
 
 
 def read_beside(path: Path, run: Run) -> Run:
@@ -218,7 +222,6 @@ def _run(
     plan_text: str,
     records: Sequence[RoundRecord],
     summary: Mapping[str, Any],
-    predictions: Predictions | None,
 ) -> Run:
     done = {"done": True, "failed": False}[summary["status"]]
     if done and not records:
@@ -232,16 +235,17 @@ def _run(
         records=records,
         reason="" if done else _text(summary["reason"]),
         versions={_text(package): _text(version) for package, version in summary["versions"].items()},
-        results=_results(summary, predictions) if done else None,
-        beside=tuple(_text(name) for name in summary.get("beside", ())),
+        results=_results(summary) if done else None,
+        beside=_texts(summary.get("beside", ())),
     )
 
 
-def _results(summary: Mapping[str, Any], predictions: Predictions | None) -> Results:
-    classes = _classes(summary)
+def _results(summary: Mapping[str, Any]) -> Results:
+    classes = _texts(summary["classes"])
     tested = {site: _description(summary, "sites", site) for site in summary["metrics"]["sites"]}
     return Results(
         classes=classes,
+        malignant=_texts(summary["malignant"]),
         pooled=_description(summary, "pooled"),
         sites=tested,
         confusion={site: _square(summary["confusion"][site], len(classes)) for site in tested},
@@ -253,7 +257,6 @@ def _results(summary: Mapping[str, Any], predictions: Predictions | None) -> Res
         seconds={_text(phase): _number(seconds) for phase, seconds in summary["seconds"].items()},
         personal=len(summary["personal"]),
         model_sha256=_text(summary["model_sha256"]),
-        predictions=predictions,
         floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
     )
 
@@ -264,7 +267,7 @@ def _description(summary: Mapping[str, Any], *where: str) -> Description:
         values, intervals, tested = values[key], intervals[key], tested[key]
     return Description(
         metrics={name: _estimate(value, intervals[name]) for name, value in values.items()},
-        auc_classes=tuple(_text(name) for name in tested["auc_classes"]),
+        auc_classes=_texts(tested["auc_classes"]),
         num_examples=_count(tested["examples"]),
         num_groups=_count(tested["groups"]),
     )
@@ -276,7 +279,8 @@ def _estimate(value: Any, interval: Any) -> Estimate:
 
 
 def _floor(said: Mapping[str, Any]) -> Floor:
-    return Floor(Estimate(_number(said["auc"]), _number(said["low"]), _number(said["high"])), _text(said["what"]))
+    interval = None if said["low"] is None or said["high"] is None else (said["low"], said["high"])
+    return Floor(_estimate(said["auc"], interval), _text(said["what"]))
 
 
 def _facts(said: Mapping[str, Any], width: int) -> SiteFacts:
@@ -298,18 +302,14 @@ def _square(rows: Sequence[Sequence[Any]], width: int) -> np.ndarray:
     return counts
 
 
-def _classes(summary: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(_text(name) for name in summary["classes"])
-
-
-def _predictions(path: Path, summary: Mapping[str, Any]) -> Predictions:
+def _predictions(path: Path, results: Results) -> Predictions:
     import safetensors.numpy
     from safetensors import SafetensorError
 
     def read(content: bytes) -> Predictions:
         arrays = safetensors.numpy.load(content)
-        names = _classes(summary), tuple(_text(name) for name in summary["malignant"])
-        return Predictions(arrays["probabilities"], arrays["labels"], arrays["groups"], *names)
+        said, labels, groups = (arrays[name] for name in ("probabilities", "labels", "groups"))
+        return Predictions(said, labels, groups, results.classes, results.malignant)
 
     try:
         return _parsed(path, read)
@@ -333,3 +333,7 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
     return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(_text(value) for value in values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from wardround.metrics.clinical import CALIBRATION_BINS, Predictions, binary_auc, roc_curve
 from wardround.metrics.intervals import Description, Estimate
 from wardround.report.drawing import DASHES, INK, MUTED, PALETTE, Panel, colours, draw, legend_below
-from wardround.report.reading import Results, Run
+from wardround.report.reading import Results
 from wardround.report.words import METRICS, count, decimal, listed, plural, shortened
 
 if TYPE_CHECKING:
@@ -35,23 +36,26 @@ def bars_panel(name: str, results: Results, beside: Sequence[tuple[str, Results]
     shown = places[:MOST_BARS]
     label = METRICS[metric]
     alt = f"{label} on the test parts. " + " ".join(
-        f"{name}: " + ", ".join(f"{place} {_said(found, place, metric)}" for place in shown) + "." for name, found in runs
+        f"{name}: " + ", ".join(f"{place} {_said(found, place, metric)}" for place in shown) + "."
+        for name, found in runs
     )
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         step = 0.8 / len(runs)
-        for index, (name, found) in enumerate(runs):
+        for index, (label_of_run, found) in enumerate(runs):
             offset = (index - (len(runs) - 1) / 2) * step
-            _bars(axes, [_estimate(found, place, metric) for place in shown], offset, step, chance, index, name)
+            bars = Bars(label_of_run, PALETTE[index % len(PALETTE)], offset, step * 0.86, chance)
+            bars.draw(axes, [_estimate(found, place, metric) for place in shown])
         axes.set_yticks(range(len(shown)), [shortened(place) for place in shown], color=INK)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.axvline(chance, color=MUTED, linewidth=1)
-        if results.floor is not None and metric == "auc":
-            axes.axvline(results.floor.auc.value or 0, color=INK, linestyle=":", label="floor")
+        floor = results.floor.auc.value if results.floor is not None and metric == "auc" else None
+        if floor is not None:
+            axes.axvline(floor, color=INK, linestyle=":", label="floor")
         axes.set_xlabel(f"{label} on the test part (bars start at chance, {chance:.2g})")
         axes.grid(visible=False, axis="y")
-        if len(runs) > 1 or results.floor is not None:
+        if len(runs) > 1 or floor is not None:
             legend_below(figure, axes)
 
     height = 1.1 + len(shown) * max(0.3, 0.22 * len(runs)) + (0.25 if len(runs) > 1 else 0)
@@ -112,13 +116,15 @@ def calibration_panel(results: Results) -> Panel:
     )
 
     def paint(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         top.plot([0, 1], [0, 1], color="#aab2bd", linewidth=1)
         top.plot(said, right, color=PALETTE[0], marker="o", markersize=5)
         top.set(ylabel="share that is right", ylim=(-0.02, 1.02), xlim=(0, 1.01))
         bottom.bar(said, numbers, width=0.8 / CALIBRATION_BINS, color="#9aa5b1")
         bottom.set(xlabel="probability of the predicted class", ylabel="images")
-        bottom.yaxis.get_major_locator().set_params(nbins=2, integer=True)
+        bottom.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         figure.align_ylabels()
 
     caption = (
@@ -148,7 +154,9 @@ def label_panel(results: Results) -> Panel:
     """Draw the share of each class among every site's training images."""
     title = "Label mix by site"
     known = {
-        site: facts.label_counts for site, facts in results.facts.items() if facts.label_counts and sum(facts.label_counts)
+        site: facts.label_counts
+        for site, facts in results.facts.items()
+        if facts.label_counts and sum(facts.label_counts)
     }
     if not known:
         return Panel(title, "The sites did not say how many images of each class they hold (evaluation.share).")
@@ -163,7 +171,9 @@ def label_panel(results: Results) -> Panel:
         axes = figure.subplots()
         start = np.zeros(len(shown))
         for index, (name, colour) in enumerate(zip(results.classes, colours(len(results.classes)), strict=True)):
-            axes.barh(range(len(shown)), shares[:, index], 0.72, start, color=colour, edgecolor="white", label=shortened(name))
+            axes.barh(
+                range(len(shown)), shares[:, index], 0.72, start, color=colour, edgecolor="white", label=shortened(name)
+            )
             start += shares[:, index]
         labels = [f"{shortened(site)}\nn = {count(sum(counts))}" for site, counts in shown.items()]
         axes.set_yticks(range(len(shown)), labels, color=INK)
@@ -178,27 +188,41 @@ def label_panel(results: Results) -> Panel:
     return Panel(title, caption, draw("labels", alt, height, paint))
 
 
-def _bars(
-    axes: Axes, estimates: Sequence[Estimate], offset: float, step: float, chance: float, index: int, name: str
-) -> None:
-    colour = PALETTE[index % len(PALETTE)]
-    label: str | None = shortened(name)
-    for place, estimate in enumerate(estimates):
-        if estimate.value is None:
-            continue
-        axes.barh(
-            place + offset, estimate.value - chance, step * 0.86, chance, color=colour, alpha=0.55, linewidth=0, label=label
-        )
-        label = None
-        right = estimate.value
-        if estimate.low is not None and estimate.high is not None:
-            axes.plot([estimate.low, estimate.high], [place + offset] * 2, color=INK, linewidth=1.1)
-            right = max(right, estimate.high)
-        axes.text(
-            max(right, chance) + 0.008, place + offset, f"{estimate.value:.3f}", va="center", fontsize=8.5, color=INK
-        )
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, max(high, max((e.high or e.value or 0 for e in estimates), default=0) + 0.06))
+@dataclass(frozen=True)
+class Bars:
+    """The bars of one run, one for each place, from chance to the value.
+
+    Attributes:
+        name: of the run.
+        colour: of its bars.
+        offset: from the middle of a place, which is 1 high.
+        height: of a bar.
+        chance: value at which bars start.
+    """
+
+    name: str
+    colour: str
+    offset: float
+    height: float
+    chance: float
+
+    def draw(self, axes: Axes, estimates: Sequence[Estimate]) -> None:
+        """Draw the bars, their intervals and their values; what is undefined stays empty."""
+        end = self.chance
+        label: str | None = shortened(self.name)
+        for place, estimate in enumerate(estimates):
+            if estimate.value is None:
+                continue
+            middle, length = place + self.offset, estimate.value - self.chance
+            axes.barh(middle, length, self.height, self.chance, color=self.colour, alpha=0.55, lw=0, label=label)
+            label = None  # once in the legend
+            if estimate.low is not None and estimate.high is not None:
+                axes.plot([estimate.low, estimate.high], [middle] * 2, color=INK, linewidth=1.1)
+            right = max(self.chance, estimate.value, estimate.high or 0) + 0.008
+            axes.text(right, middle, f"{estimate.value:.3f}", va="center", fontsize=8.5, color=INK)
+            end = max(end, right)
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, max(high, end + 0.055))
 
 
 def _any(runs: Sequence[tuple[str, Results]], metric: str) -> bool:

@@ -139,7 +139,9 @@ def auc_note(run: Run, results: Results) -> str:
     usual = results.pooled.auc_classes
     differing = [f"{site}: {_classes(found)}" for site, found in results.sites.items() if found.auc_classes != usual]
     note = f"AUC averages one class against the rest, over the classes that {enough} show: {_classes(results.pooled)}."
-    return note + (f" Fewer or others at {'; '.join(differing[:12])}." if differing else " They are the same at every site.")
+    return note + (
+        f" Fewer or others at {'; '.join(differing[:12])}." if differing else " They are the same at every site."
+    )
 
 
 def _classes(description: Description) -> str:

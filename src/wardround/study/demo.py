@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wardround.algorithms import Central, Local
+from wardround.algorithms.server import ServerSgd
 from wardround.rounds.coordinator import Listener
 from wardround.rounds.plan import Plan
 from wardround.study.floor import colour_floor
@@ -18,10 +19,18 @@ from wardround.study.spec import parse
 
 DEMO = {
     "name": "demo-federated",
-    "rounds": 30,
+    "rounds": 60,
     "data": {"source": "slide"},
-    "training": {"learning_rate": 0.02, "momentum": 0.9, "schedule": "cosine", "augment": "dihedral", "keep_optimiser": True},
-    "evaluation": {"every": 3},
+    "training": {
+        "epochs": 0.5,
+        "optimiser": "adamw",
+        "learning_rate": 0.001,
+        "keep_optimiser": True,
+        "schedule": "cosine",
+        "augment": "dihedral",
+    },
+    "server": {"momentum": 0.5},
+    "evaluation": {"every": 5},
 }
 
 
@@ -50,8 +59,9 @@ def demo(out: Path, show: Callable[[Plan], AbstractContextManager[Listener]]) ->
         show: makes the listener of a run.
     """
     plan = parse(DEMO)
-    central = replace(plan, name="demo-central", algorithm=Central(), training=replace(plan.training, keep_optimiser=True))
-    local = replace(plan, name="demo-local", algorithm=Local())
+    alone = replace(plan, server=ServerSgd())  # momentum over rounds steadies a mean of several sites; here is but one
+    central = replace(alone, name="demo-central", algorithm=Central())
+    local = replace(alone, name="demo-local", algorithm=Local())
     runs = []
     for each in (central, local, plan):
         with show(each) as listener:

@@ -38,7 +38,7 @@ def _local(
 
 
 def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: bool, listener: Listener) -> Path:
-    from wardround.fabric.flare_poc import Loopback, launch_poc
+    from wardround.fabric.flare.poc import Loopback, launch_poc
 
     plan.check()
     path = folder_of(plan, out).absolute()
@@ -54,14 +54,21 @@ def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: boo
 
 
 def submit_to_consortium(
-    plan: Plan, out: Path | None, admin_kit: Path | None, sites: Sequence[str], resume: bool, tell: Callable[[str], None]
+    plan: Plan,
+    out: Path | None,
+    admin_kit: Path | None,
+    sites: Sequence[str],
+    resume: bool,
+    tell: Callable[[str], None],
 ) -> str:
     """Run a plan on a provisioned FLARE project; see ``docs/how-to/deploy-on-flare.md``.
 
     Args:
+        plan: what to run; its digest is what each site's operator approves.
         out: only its name counts: the run folder lies on the consortium's server.
         admin_kit: folder of the administrator's startup kit.
         sites: names of the sites that take part.
+        resume: go on in a run folder that the server holds already.
         tell: is given a sentence whenever something changes.
 
     Returns:
@@ -69,9 +76,9 @@ def submit_to_consortium(
 
     Raises:
         PlanError: the kit or the sites are not named, or the plan is refused.
-        RunError: see `flare_submit.submit`.
+        RunError: see `fabric.flare.submit.submit`.
     """
-    from wardround.fabric.flare_submit import Consortium, submit
+    from wardround.fabric.flare.submit import Consortium, submit
 
     plan.check()
     if admin_kit is None or not sites:

@@ -14,7 +14,7 @@ def explain(plan: Plan) -> str:
     cohort = f"{plan.sites_per_round} sites drawn anew" if plan.sites_per_round else "every site"
     quorum = str(plan.quorum) if plan.quorum else "more than half of them"
     lines = [
-        f"plan      {plan.name}, digest {plan.digest()[:8]}",
+        f"plan      {plan.name}, digest {plan.digest()}",
         f"data      {_settings(table['data'], 'source')}",
         f"sites     {_settings(table['data']['sites'], 'by')}",
         f"model     {_settings(table['model'], 'name')}",

@@ -29,5 +29,7 @@ def colour_floor(plan: Plan, data_root: Path | None) -> dict[str, Any]:
     probabilities[:, model.classes_] = model.predict_proba(mean_colour(test))
     groups = np.char.add(np.char.add(test.origins.astype(str), "/"), test.groups.astype(str))
     predictions = Predictions(probabilities, test.labels, groups, test.classes, test.malignant)
-    auc = describe(predictions, plan.evaluation.bootstrap, plan.data.split_seed, plan.evaluation.min_positives).metrics["auc"]
+    auc = describe(predictions, plan.evaluation.bootstrap, plan.data.split_seed, plan.evaluation.min_positives).metrics[
+        "auc"
+    ]
     return {"what": "linear model on mean colour", "auc": auc.value, "low": auc.low, "high": auc.high}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
@@ -16,10 +16,10 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from wardround.core.update import Tensors, in_group, of_group
-from wardround.data.catalogue import MedMnist, Slide, Source
+from wardround.data.catalogue import MedMnist, Slide
 from wardround.data.catalogue.medmnist import fitted
-from wardround.data.catalogue.slide import without_dab
-from wardround.data.decode import decode_image
+from wardround.data.catalogue.slide import stretched, without_dab
+from wardround.data.decode import FORMATS, MAX_PIXELS, decode_image
 from wardround.errors import DataError, RunFolderError, SiteError
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
@@ -38,18 +38,16 @@ class Prediction:
 
     Attributes:
         file: the image.
-        classes: names of the C classes.
-        probabilities: of the classes, in their order; they sum to one.
+        probabilities: class -> probability, in the order of the network's outputs; they sum to one.
     """
 
     file: Path
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    probabilities: Mapping[str, float]
 
     @property
-    def label(self) -> str:
+    def predicted(self) -> str:
         """The most probable class; the first of equals."""
-        return self.classes[self.probabilities.index(max(self.probabilities))]
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[Prediction]:
@@ -75,12 +73,143 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
 
     folder = RunFolder(run)
     plan = folder.plan()
-    task, network = _network(folder, plan, site)
-    found = []
+    task, network = _loaded(folder, plan, site)
+    found: list[Prediction] = []
     for rows in batches(len(files), EVALUATION_BATCH):
         chosen = [files[row] for row in rows]
-        pixels = np.stack([_read(plan.data.source, file, task.channels, plan) for file in chosen])
+        pixels = np.stack([_pixels_of(file, plan, task.channels) for file in chosen])
         with torch.inference_mode():
             probabilities = torch.softmax(network(to_input(pixels)).float(), dim=1).tolist()
-        found += [Prediction(file, task.classes, tuple(row)) for file, row in zip(chosen, probabilities, strict=True)]
+        found += [
+            Prediction(file, dict(zip(task.classes, row, strict=True)))
+            for file, row in zip(chosen, probabilities, strict=True)
+        ]
     return found
+
+
+def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classification, nn.Module]:
+    """Return the task and the network in evaluation mode, with the weights of the run and of the site."""
+    summary = folder.summary()
+    if summary.get("status") != "done":
+        raise RunFolderError(f"{folder.path} holds no model, its run stopped: finish it with --resume")
+    path = folder.path / "model.safetensors"
+    content = _content(path)
+    if hashlib.sha256(content).hexdigest() != summary.get("model_sha256"):
+        raise RunFolderError(f"{path} is not the model that summary.json names: its SHA-256 differs")
+    weights, classes, personal = _read_model(path, content)
+    task, network = _fitting(plan, classes, weights, path)
+    load_weights(network, in_group(weights, "net"))
+    if site is not None and site not in _sites(summary):
+        raise RunFolderError(f"site {site!r} is not in the run: choose from {', '.join(_sites(summary))}")
+    if personal and site is None:
+        raise RunFolderError(
+            f"part of the weights of {folder.path} is each site's own: name a site, {', '.join(_sites(summary))}"
+        )
+    if personal and site is not None:
+        load_weights(network, _memory(folder, site, personal, weights_of(network)))
+    return task, network.eval()
+
+
+def _sites(summary: dict[str, Any]) -> list[str]:
+    return list(summary.get("sites", {}))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read ({error.strerror}): remake the run") from None
+
+
+def _read_model(path: Path, content: bytes) -> tuple[Tensors, tuple[str, ...], frozenset[str]]:
+    """Return the weights, the classes and the names of the personal weights."""
+    try:
+        weights = safetensors.numpy.load(content)
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            facts = json.loads(opened.metadata()["wardround"])
+        return weights, tuple(map(str, facts["classes"])), frozenset(facts["personal"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{path} is no model of this package ({error}): remake the run") from None
+
+
+def _fitting(plan: Plan, classes: tuple[str, ...], weights: Tensors, path: Path) -> tuple[Classification, nn.Module]:
+    """Build the plan's network for as many channels as the weights are for: data sources may be grey or in colour."""
+    for channels in CHANNELS:
+        task = Classification(plan.model, channels, classes)
+        network = task.build(plan.seed)
+        shapes = {name: value.shape for name, value in _flat(weights_of(network)).items()}
+        if shapes == {name: value.shape for name, value in weights.items()}:
+            return task, network
+    raise RunFolderError(f"{path} does not hold the weights of the network in plan.toml: remake the run")
+
+
+def _flat(weights: Tensors) -> Tensors:
+    return of_group(weights, "net") | of_group(weights, "stat")
+
+
+def _memory(folder: RunFolder, site: str, personal: frozenset[str], template: Tensors) -> Tensors:
+    """Return a site's own weights after the last of its rounds that counted; `template` has their shapes."""
+    last = max((record.memories[site] for record in folder.records() if site in record.memories), default=-1)
+    where = folder.store_root / site
+    if last < 0:
+        raise RunFolderError(f"site {site!r} never trained in {folder.path}, so it has no model of its own")
+    try:
+        memory = SiteStore(where).read(last)
+    except SiteError as error:
+        raise RunFolderError(
+            f"{where} does not hold the weights of site {site!r}, which stay with it: {error}"
+        ) from None
+    for name in personal:
+        if name not in memory or memory[name].shape != template[name].shape:
+            raise RunFolderError(
+                f"{where} does not hold {name} in the shape of the network in plan.toml: remake the run"
+            )
+    return {name: memory[name] for name in personal}
+
+
+def _pixels_of(file: Path, plan: Plan, channels: int) -> np.ndarray:
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}): check the path") from None
+    with opened:
+        return read_as(plan.data.source, opened, str(file), channels)
+
+
+@singledispatch
+def read_as(source: Any, file: IO[bytes], name: str, channels: int) -> np.ndarray:
+    """Read an image file as `source` reads its own images; sources that do it their own way are registered here.
+
+    Returns:
+        uint8 ``(source.size_px, source.size_px, channels)``.
+
+    Raises:
+        DataError: the file is no image.
+    """
+    return decode_image(file, name, source.size_px, channels)
+
+
+@read_as.register
+def _(source: MedMnist, file: IO[bytes], name: str, channels: int) -> np.ndarray:
+    width, height = _size_of(file)
+    if width != height or width * height > MAX_PIXELS:  # MedMNIST's own images are small squares
+        return decode_image(file, name, source.size_px, channels)
+    return fitted(decode_image(file, name, width, channels), source.size_px)
+
+
+@read_as.register
+def _(source: Slide, file: IO[bytes], name: str, channels: int) -> np.ndarray:
+    return stretched(without_dab(decode_image(file, name, source.size_px, channels)))
+
+
+def _size_of(file: IO[bytes]) -> tuple[int, int]:
+    """Return width and height, ``(0, 1)`` if the file is no image, which `decode_image` then says."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0, 1
+    finally:
+        file.seek(0)

@@ -42,6 +42,7 @@ def train(
     """Train on this machine.
 
     Args:
+        plan: what to run.
         out: the run folder; see `folder_of`.
         data_root: where sources look for their files.
         resume: go on with a run that was stopped; one that is done stays as it is.

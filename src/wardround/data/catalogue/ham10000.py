@@ -99,7 +99,7 @@ class _ZipFiles:
         except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"{name} in {self.path} is damaged ({error}): fetch the archive again") from None
 
-    def fingerprint(self, names: list[str]) -> str:  # noqa: ARG002
+    def fingerprint(self, names: list[str]) -> str:
         return fingerprint([self.path])
 
 

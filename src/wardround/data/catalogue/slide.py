@@ -99,7 +99,7 @@ class Slide:
         if not 0 < self.dab_threshold < 0.2:
             raise PlanError(f"data.dab_threshold is {self.dab_threshold}; give a value between 0 and 0.2")
 
-    def load(self, root: Path | None) -> LabelledImages:  # noqa: ARG002
+    def load(self, root: Path | None) -> LabelledImages:
         """Return the patches of all sites; nothing is read below `root`, the slide ships with scikit-image."""
         slide = embedded_slide()
         places = patch_places(self.size_px, self.stride_px)
@@ -238,7 +238,7 @@ def without_dab(rgb: np.ndarray) -> np.ndarray:
 
 
 def stretched(rgb: np.ndarray) -> np.ndarray:
-    """Spread grey levels 128 to 255 over 0 to 255: what is left without the brown stain is pale, and fills that half."""
+    """Spread grey levels 128 to 255 over 0 to 255: what is left without the brown stain is pale."""
     return _eight_bit(rgb / 127.5 - 1)
 
 

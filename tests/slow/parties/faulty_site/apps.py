@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.fabric.flare_app import CoordinatorApp, SiteApp
+from wardround.fabric.flare.app import CoordinatorApp, SiteApp
 
 
 class FaultySiteApp(SiteApp):

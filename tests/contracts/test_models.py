@@ -1,0 +1,28 @@
+"""Every registered network keeps the contract."""
+
+from __future__ import annotations
+
+from contracts.model_contract import ModelContract
+
+from wardround.tasks.models import MODELS, MonaiNet, ResNet18, ResNet50, SmallCnn
+
+
+class TestSmallCnn(ModelContract):
+    spec = SmallCnn(width=8)
+
+
+class TestResNet18(ModelContract):
+    spec = ResNet18(width=8)
+
+
+class TestResNet50(ModelContract):
+    spec = ResNet50(width=8)
+
+
+class TestMonai(ModelContract):
+    spec = MonaiNet("DenseNet", {"init_features": 8, "growth_rate": 4, "block_config": [1, 1, 1]})
+
+
+def test_no_registered_network_is_left_out() -> None:
+    joined = {type(case.spec) for case in (TestSmallCnn, TestResNet18, TestResNet50, TestMonai)}
+    assert joined == set(MODELS.values())

@@ -1,0 +1,87 @@
+"""Tiny images, plans and sites that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wardround.data.images import LabelledImages
+from wardround.data.sites import SiteData
+from wardround.fabric.local import LocalFabric, Opener
+from wardround.rounds.plan import Plan
+from wardround.rounds.site import Site, Workbench
+from wardround.rounds.store import SiteStore
+from wardround.study.spec import from_json, parse
+from wardround.tasks.classification import Classification
+from wardround.tasks.models import SmallCnn
+
+CLASSES = ("dark", "light")
+NAMES = ("east", "north", "west")
+SIZE_PX = 8
+
+
+def images(count: int = 12, site: str = "east", seed: int = 0, public: bool = True) -> LabelledImages:
+    """Return noise that is lighter where the label is 1; two images a patient."""
+    rng = np.random.default_rng([seed, *site.encode()])
+    labels = np.arange(count) % 2
+    pixels = rng.integers(0, 150, (count, SIZE_PX, SIZE_PX, 3)) + 60 * labels[:, None, None, None]
+    return LabelledImages(
+        pixels=pixels.astype(np.uint8),
+        rows=np.arange(count),
+        labels=labels.astype(np.int64),
+        origins=np.full(count, site),
+        groups=np.array([f"patient-{site}-{seed}-{index // 2}" for index in range(count)]),
+        classes=CLASSES,
+        malignant=(),
+        parts=np.full(count, ""),
+        public=public,
+    )
+
+
+def site_data(site: str, num_train: int = 12, public: bool = True) -> SiteData:
+    """Return a site's three parts, with patients of their own."""
+    return SiteData(*(images(count, site, seed, public) for seed, count in ((1, num_train), (2, 6), (3, 8))))
+
+
+def plan(**changes: Any) -> Plan:
+    """Return a plan that trains in a moment; `changes` are TOML tables or top-level keys."""
+    table: dict[str, Any] = {
+        "name": "tiny",
+        "rounds": 2,
+        "model": {"width": 8, "dropout": 0.2},
+        "training": {"steps": 2, "batch_size": 4, "momentum": 0.9},
+        "evaluation": {"every": 0, "bootstrap": 0, "min_positives": 1},
+    }
+    for key, value in changes.items():
+        table[key] = {**table.get(key, {}), **value} if isinstance(value, Mapping) else value
+    return parse(table)
+
+
+def task(classes: tuple[str, ...] = CLASSES) -> Classification:
+    """Return what tiny sites learn."""
+    return Classification(SmallCnn(8, 0.2), 3, classes)
+
+
+def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str, public: bool = True) -> Opener:
+    """Return what opens tiny sites; importable, so that worker processes can be given it."""
+    opened = from_json(plan_json)
+    bench = Workbench(Classification(opened.model, 3, CLASSES), opened.seed)
+    return partial(_open, opened, dict(sizes), bench, Path(stores), public)
+
+
+def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:
+    return Site(name, opened, site_data(name, sizes[name], public), bench, SiteStore(stores / name))
+
+
+SIZES = tuple((name, 8 + 4 * index) for index, name in enumerate(NAMES))
+
+
+def fabric(of: Plan, stores: Path, encoded: bool = True, public: bool = True) -> LocalFabric:
+    """Return three tiny sites in this process."""
+    from wardround.study.spec import to_json
+
+    return LocalFabric(NAMES, make_opener(to_json(of), SIZES, str(stores), public), encoded)

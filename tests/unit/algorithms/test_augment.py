@@ -1,0 +1,66 @@
+"""Augmentations keep what they should and reach all they promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wardround.algorithms.augment import AUGMENTATIONS
+
+
+def symmetries(image: torch.Tensor) -> list[torch.Tensor]:
+    """Return the eight images of the square's symmetry group; `image` is ``(C, H, W)``."""
+    turned = [torch.rot90(image, quarter, (1, 2)) for quarter in range(4)]
+    return turned + [each.flip(2) for each in turned]
+
+
+IMAGE = torch.arange(27.0).reshape(3, 3, 3)
+BATCH = IMAGE.repeat(4000, 1, 1, 1)
+
+
+def shares(name: str) -> list[float]:
+    """Return how often each symmetry comes out; they must add up to one."""
+    torch.manual_seed(3)
+    out = AUGMENTATIONS[name](BATCH)
+    assert out.shape == BATCH.shape
+    return [(out == each).flatten(1).all(dim=1).float().mean().item() for each in symmetries(IMAGE)]
+
+
+def test_dihedral_reaches_all_eight_symmetries_equally_often() -> None:
+    found = shares("dihedral")
+    assert sum(found) == pytest.approx(1)
+    assert all(abs(share - 1 / 8) < 0.03 for share in found)
+
+
+def test_flip_is_the_image_or_its_mirror_image() -> None:
+    found = shares("flip")
+    assert sum(found) == pytest.approx(1)
+    assert abs(found[0] - 0.5) < 0.05
+    assert abs(found[4] - 0.5) < 0.05
+
+
+def test_none_changes_nothing() -> None:
+    assert AUGMENTATIONS["none"](BATCH) is BATCH
+
+
+def test_colour_is_a_gain_and_an_offset_of_each_channel() -> None:
+    torch.manual_seed(0)
+    batch = torch.linspace(-2, 2, 16).reshape(1, 1, 4, 4).repeat(50, 3, 1, 1)
+    out = AUGMENTATIONS["dihedral+colour"](batch)
+    low, high = out.amin(dim=(2, 3)), out.amax(dim=(2, 3))
+    gain, offset = (high - low) / 4, (high + low) / 2
+    assert ((gain > 0.9 - 1e-5) & (gain < 1.1 + 1e-5)).all()
+    assert (offset.abs() < 0.1 + 1e-5).all()
+    assert gain.std() > 0.03
+    assert (gain[:, 0] != gain[:, 1]).any()
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_augmentations_are_seeded_by_torch_and_leave_their_input_alone(name: str) -> None:
+    batch = torch.rand(8, 3, 6, 6)
+    kept = batch.clone()
+    torch.manual_seed(5)
+    first = AUGMENTATIONS[name](batch)
+    torch.manual_seed(5)
+    assert torch.equal(first, AUGMENTATIONS[name](batch))
+    assert torch.equal(batch, kept)

@@ -1,0 +1,204 @@
+"""A plan's digest covers everything, and its check refuses what would mean nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tiny
+
+from wardround.aggregate import AGGREGATORS
+from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold
+from wardround.algorithms.server import SERVERS, Averaged
+from wardround.data.catalogue import SOURCES
+from wardround.data.sites import RULES
+from wardround.errors import PlanError
+from wardround.rounds.plan import Evaluation, Plan
+from wardround.study.spec import from_json, to_json
+from wardround.tasks.models import MODELS, MonaiNet
+
+BASE = tiny.plan()
+
+OTHER: dict[str, Any] = {
+    "name": "other",
+    "average_decay": 0.5,
+    "beta1": 0.5,
+    "beta2": 0.5,
+    "momentum": 0.5,
+    "nesterov": True,
+    "dropout": 0.3,
+    "width": 16,
+    "personal": "head",
+    "optimiser": "adamw",
+    "schedule": "cosine",
+    "augment": "flip",
+    "precision": "float32",
+    "weighting": "uniform",
+    "share": "metrics",
+    "held_out": ("somewhere",),
+    "malignant": ("bad",),
+    "classes": ("good", "bad"),
+    "size_px": 28,
+    "channels": 1,
+    "val": 0.15,
+    "test": 0.25,
+    "alpha": 0.7,
+    "dab_threshold": 0.06,
+    "network": "DenseNet169",
+    "arguments": {"init_features": 8},
+    "stride_px": 3,
+    "by": "site",
+}
+TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
+    ("Training", "optimiser"): {"momentum": 0.0},
+    ("ServerSgd", "nesterov"): {"momentum": 0.5},
+}
+
+
+def parts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each dataclass in a plan with the way to it."""
+    yield path, value
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner):
+            yield from parts(inner, (*path, field.name))
+
+
+def having(plan: Plan, path: tuple[str, ...], changes: dict[str, Any]) -> Plan:
+    if not path:
+        return dataclasses.replace(plan, **changes)
+    inner = having(getattr(plan, path[0]), path[1:], changes)
+    return dataclasses.replace(plan, **{path[0]: inner})
+
+
+def other(value: Any, field: str) -> Any:
+    if field in OTHER and OTHER[field] != value:
+        return OTHER[field]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return value + "x" if isinstance(value, str) else (*value, "x")
+
+
+def variants() -> Iterator[Plan]:
+    yield BASE
+    for key, registry in (("model", MODELS), ("algorithm", ALGORITHMS), ("server", SERVERS), ("aggregator", AGGREGATORS)):
+        for kind in registry.values():
+            component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
+            yield dataclasses.replace(BASE, **{key: component})
+    for kind in SOURCES.values():
+        yield having(BASE, ("data",), {"source": kind()})
+    for rule in RULES.values():
+        yield having(BASE, ("data",), {"sites": rule()})
+
+
+def test_every_field_of_every_component_changes_the_digest() -> None:
+    seen, changed = {BASE.digest()}, 0
+    done: set[tuple[str, str]] = set()
+    for plan in variants():
+        seen.add(plan.digest())
+        for path, component in parts(plan):
+            kind = type(component).__name__
+            for field in dataclasses.fields(component):
+                value = getattr(component, field.name)
+                if dataclasses.is_dataclass(value) or (kind, field.name) in done:
+                    continue
+                done.add((kind, field.name))
+                together = TOGETHER.get((kind, field.name), {})
+                base = having(plan, path, together)
+                changes = {**together, field.name: other(value, field.name)}
+                digest = having(plan, path, changes).digest()
+                assert digest != base.digest(), (kind, field.name)
+                assert digest not in seen, (kind, field.name)
+                seen.add(digest)
+                changed += 1
+    assert changed > 50
+
+
+def test_every_component_has_a_digest_of_its_own() -> None:
+    digests = {plan.digest() for plan in variants()}
+    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES)))
+    # The defaults of six registries are the one base plan (of which the width is not the default).
+    assert len(digests) == count - 5 + 1
+
+
+def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:
+    plan = dataclasses.replace(BASE, timeout_s=5, training=dataclasses.replace(BASE.training, epochs=1))
+    assert from_json(to_json(plan)).digest() == plan.digest()
+    assert len(plan.digest()) == 64
+    assert tiny.plan().digest() == BASE.digest()
+
+
+def test_the_digest_of_a_plan_stays_what_it_was() -> None:
+    """Run folders are named by it; a change here needs a line in the changelog."""
+    assert BASE.digest()[:8] == "DIGEST"
+
+
+REFUSED = {
+    "quorum beyond the cohort": ({"sites_per_round": 2, "quorum": 3}, "quorum = 3 can never be met"),
+    "central with a cohort": ({"algorithm": {"name": "central"}, "sites_per_round": 1}, "remove sites_per_round"),
+    "local with a cohort": ({"algorithm": {"name": "local"}, "sites_per_round": 2}, "remove sites_per_round"),
+    "local with an average": ({"algorithm": {"name": "local"}, "average_decay": 0.9}, "remove average_decay"),
+}
+
+
+@pytest.mark.parametrize(("changes", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_check_refuses(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
+        tiny.plan(**changes).check()
+
+
+def test_check_passes_what_makes_sense() -> None:
+    BASE.check()
+    tiny.plan(sites_per_round=2, quorum=2).check()
+    tiny.plan(algorithm={"name": "central"}, average_decay=0.9).check()
+
+
+@pytest.mark.parametrize(("key", "value"), [("sites_per_round", 4), ("quorum", 4)])
+def test_a_cohort_that_the_sites_cannot_make_up_is_refused(key: str, value: int) -> None:
+    plan = tiny.plan(**{key: value})
+    plan.check_cohort(4)
+    with pytest.raises(PlanError, match=f"{key} = 4, but only 3 sites train"):
+        plan.check_cohort(3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a/b"}, "name"),
+        ({"name": "a b"}, "name"),
+        ({"rounds": 0}, "rounds"),
+        ({"seed": -1}, "seed"),
+        ({"sites_per_round": -1}, "sites_per_round"),
+        ({"quorum": -1}, "quorum"),
+        ({"timeout_s": -1.0}, "timeout_s"),
+        ({"average_decay": 1.0}, "average_decay"),
+        ({"average_decay": float("nan")}, "average_decay"),
+        ({"timeout_s": float("inf")}, "timeout_s"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(PlanError, match=named):
+        dataclasses.replace(BASE, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"share": "all"}, {"every": -1}, {"bootstrap": -1}, {"min_positives": 0}])
+def test_evaluation_refuses_values_by_name(changes: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=next(iter(changes))):
+        Evaluation(**changes)
+
+
+def test_the_average_is_wrapped_around_whatever_the_server_step_is() -> None:
+    plan = tiny.plan(algorithm={"name": "scaffold"}, average_decay=0.5)
+    assert isinstance(plan.algorithm, Scaffold)
+    composed = plan.composed()
+    assert isinstance(composed.server, Averaged)
+    assert composed.server.decay == 0.5
+    assert composed.server.inner == Scaffold().compose(plan.training, plan.server).server
+    for spec in (FedAvg(), Central(), Local()):
+        plain = dataclasses.replace(BASE, algorithm=spec)
+        assert plain.composed().server == plain.server
