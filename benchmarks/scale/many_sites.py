@@ -72,7 +72,9 @@ class Stopwatch:
     def __init__(self) -> None:
         self.round_s: list[float] = []
         self.sites_s: list[float] = []
+        self.cpu_s: list[float] = []
         self.resumed = time.perf_counter()
+        self._cpu = time.process_time()
 
     def answered(self, round_index: int, site: str, failure: str | None) -> None:
         """Stop at the first failure."""
@@ -81,10 +83,11 @@ class Stopwatch:
 
     def completed(self, record: RoundRecord) -> None:
         """Note the round."""
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         self.round_s.append(now - self.resumed)
+        self.cpu_s.append(cpu - self._cpu)
         self.sites_s.append(sum(said["seconds"] for said in record.accepted.values()))
-        self.resumed = now
+        self.resumed, self._cpu = now, cpu
 
 
 def main(count: int, rounds: int, steps: int) -> None:
@@ -118,8 +121,8 @@ def main(count: int, rounds: int, steps: int) -> None:
         tested = time.perf_counter() - watch.resumed
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = {"sites": count, "peak_bytes": peak_bytes, "data_bytes": count * IMAGES_PER_SITE * SIZE_PX**2}
-    times = {"load_s": loaded - began, "round_s": watch.round_s[1:], "sites_s": watch.sites_s[1:], "test_s": tested}
-    print(json.dumps({**found, "first_round_s": watch.round_s[0], **times}))
+    rounds_s = {"round_s": watch.round_s[1:], "sites_s": watch.sites_s[1:], "cpu_s": watch.cpu_s[1:]}
+    print(json.dumps({**found, **rounds_s, "first_round_s": watch.round_s[0], "load_s": loaded - began, "test_s": tested}))
 
 
 if __name__ == "__main__":

@@ -55,12 +55,10 @@ class LocalFabric:
 
     def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
         """Call the sites one after the other; see `Fabric.gather`."""
-        frame = encode(body) if self.encoded else None
+        sent = decode(encode(body)) if self.encoded else body
         for site in sites:
-            if frame is None:
-                yield self._host.call(site, op, body)
-            else:
-                yield unpacked(site, packed(self._host.call(site, op, decode(frame))))
+            answer = self._host.call(site, op, sent)
+            yield unpacked(site, packed(answer)) if self.encoded else answer
 
     def events(self) -> list[str]:
         """Return nothing: there is nothing to mend in one process."""

@@ -127,9 +127,10 @@ class _Worker:
         self.busy = ""
         self.deadline: float | None = None
         self._ready = False
+        self._held: bytes | None = None
 
     def send(self, site: str, op: str, frame: bytes, timeout_s: float | None) -> None:
-        """Start a call."""
+        """Start a call; a frame that goes to many sites travels once to each process."""
         if self.process is None:
             self.start()
         self._await_ready()
@@ -137,8 +138,10 @@ class _Worker:
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if self.pipe is None:
             raise FabricDown("a worker process has no connection: go on with --resume")
-        self.pipe.send_bytes(encode(Message({"site": site, "op": op})))
-        self.pipe.send_bytes(frame)
+        self.pipe.send_bytes(encode(Message({"site": site, "op": op, "framed": frame is not self._held})))
+        if frame is not self._held:
+            self.pipe.send_bytes(frame)
+            self._held = frame
 
     def receive(self) -> bytes:
         """Take the answer of the call that was sent."""
@@ -155,7 +158,8 @@ class _Worker:
         if self.process is not None:
             self.process.kill()
             self.process.join()
-        self.process, self.pipe, self.busy, self.deadline, self._ready = None, None, "", None, False
+        self.process, self.pipe, self.busy, self.deadline = None, None, "", None
+        self._ready, self._held = False, None
 
     def start(self) -> None:
         """Start the process without waiting for it."""
@@ -184,14 +188,18 @@ def _serve(pipe: Connection, make_opener: Callable[[], Opener]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     host = SiteHost(make_opener())
     pipe.send_bytes(b"ready")
+    frame, body = b"", None
     while True:
         try:
-            request, frame = decode(pipe.recv_bytes()), pipe.recv_bytes()
+            request = decode(pipe.recv_bytes())
+            if request.fields["framed"]:
+                frame, body = pipe.recv_bytes(), None
         except (EOFError, OSError):
             return
         site = str(request.fields["site"])
         try:
-            answer = host.call(site, str(request.fields["op"]), decode(frame))
+            body = body or decode(frame)
+            answer = host.call(site, str(request.fields["op"]), body)
         except WireError as error:
             answer = Answer(site, failure=str(error))
         pipe.send_bytes(packed(answer))

@@ -173,10 +173,8 @@ class Site:
         )
 
     def _checked(self, weights: Tensors) -> Tensors:
-        template = self._bench.initial
+        template = {name: value for name, value in self._bench.initial.items() if name not in self._personal}
         for name, expected in template.items():
-            if name in self._personal:
-                continue
             if name not in weights or weights[name].shape != expected.shape or weights[name].dtype != expected.dtype:
                 raise WireError(f"the broadcast lacks {name} as {expected.dtype} {expected.shape}")
         return {name: value for name, value in weights.items() if name in template}

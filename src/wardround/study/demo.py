@@ -68,5 +68,6 @@ def demo(out: Path, show: Callable[[Plan], AbstractContextManager[Listener]]) ->
             runs.append(train(each, out / folder_of(each, None).name, resume=True, listener=listener))
     floor = colour_floor(plan, None)
     folder = RunFolder(runs[2])
-    folder.write_summary({**folder.summary(), "floor": floor})
+    beside = [f"../{run.name}" for run in runs[:2]]
+    folder.write_summary({**folder.summary(), "floor": floor, "beside": beside})
     return DemoResult(runs[2], (runs[0], runs[1]), floor)

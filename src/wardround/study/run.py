@@ -107,7 +107,7 @@ def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool)
 def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
     weights = {**of_group(result.weights, "net"), **of_group(result.weights, "stat")}
     # One key: safetensors writes several in an order that differs from process to process.
-    facts = {"classes": result.task.classes, "personal": result.personal}
+    facts = {"classes": result.task.classes, "channels": result.task.channels, "personal": result.personal}
     metadata = {"wardround": canonical_json(facts).decode()}
     model = safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in weights.items()}, metadata)
     write_atomically(folder.path / "model.safetensors", model)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from wardround.algorithms import Local
 from wardround.metrics.intervals import Description
 from wardround.rounds.coordinator import RunResult
 from wardround.rounds.plan import Plan
@@ -43,7 +44,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
             "delta": None,
             "unit": None,
             "covered": [],
-            "not_covered": ["updates", "training losses", "numbers of examples", "test results"],
+            "not_covered": _left_the_sites(plan),
         },
         "bytes": {
             "up": sum(record.bytes_up for record in records),
@@ -67,6 +68,14 @@ def failed(plan: Plan, reason: str) -> dict[str, Any]:
         "reason": reason,
         "versions": versions(),
     }
+
+
+def _left_the_sites(plan: Plan) -> list[str]:
+    algorithm = plan.composed()
+    if algorithm.pooled:
+        return ["all images and labels: they lie in one place"]
+    updates = [] if isinstance(plan.algorithm, Local) else ["updates"]
+    return [*updates, "training losses", "numbers of examples", "test results"]
 
 
 def versions() -> dict[str, str]:
