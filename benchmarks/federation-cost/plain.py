@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from wardround.core.context import RoundContext
 from wardround.rounds.plan import Plan
+from wardround.rounds.site import Workbench
 from wardround.study.build import sites_of, task_of
 from wardround.study.spec import from_json
 
@@ -36,7 +37,6 @@ class PlainLoop:
     """One network, one optimiser, and the batches of the sites it is given, one after the other."""
 
     def __init__(self, plan: Plan, names: Sequence[str]) -> None:
-        torch.set_num_threads(1)
         sites = sites_of(plan, None)
         cohort = tuple(sorted(sites))
         self._shards = []
@@ -45,7 +45,8 @@ class PlainLoop:
             ctx = [RoundContext(plan.seed, r, plan.rounds, cohort, len(cohort), name) for r in range(plan.rounds)]
             batches = [list(plan.training.batches(len(images), each)) for each in ctx]
             self._shards.append(Shard(images.batch(np.arange(len(images))), images.labels, batches))
-        self._network = task_of(plan, sites).build(plan.seed)
+        # From a workbench, so that both sides have the same weights and the same settings of the process.
+        self._network = Workbench(task_of(plan, sites), plan.seed).lend()
         self._optimiser = torch.optim.SGD(self._network.parameters(), plan.training.learning_rate)
 
     def __call__(self, index: int) -> None:

@@ -11,10 +11,10 @@ from nvflare.recipe import SimEnv
 
 
 class NoopSite:
-    """A site that adds one."""
+    """A site that does nothing."""
 
     @collab.publish
-    def add(self, array: np.ndarray) -> np.ndarray:
+    def echo(self, array: np.ndarray) -> np.ndarray:
         """Answer."""
         return noop.work(array)
 
@@ -25,7 +25,7 @@ class NoopServer:
     @collab.main
     def main(self) -> None:
         """Run the job."""
-        noop.coordinate(lambda array: [answer for _, answer in collab.clients.add(array)])
+        noop.coordinate(lambda array: [answer for _, answer in collab.clients.echo(array)])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from wardround.fabric.flare.app import CoordinatorApp, SiteApp
 
 
 class NoopSiteApp(SiteApp):
-    """Opens a site that adds one."""
+    """Opens a site that does nothing."""
 
     open_site = "wardround_noop:open_noop"
 

@@ -11,7 +11,7 @@ from wardround.fabric.local import Opener
 
 
 class NoopSite:
-    """A site that adds one."""
+    """A site that does nothing."""
 
     def handle(self, op: str, body: Message) -> Message:
         """Answer any operation."""
@@ -32,7 +32,7 @@ def coordinate_on(fabric: Fabric) -> None:
     """Run the job over a fabric."""
 
     def ask_all(array: np.ndarray) -> list[np.ndarray]:
-        answers = fabric.gather(fabric.sites(), "add", Message({}, {"array": array}), 60.0)
+        answers = fabric.gather(fabric.sites(), "echo", Message({}, {"array": array}), 60.0)
         return [answer.message.tensors["array"] for answer in answers if answer.message is not None]
 
     noop.coordinate(ask_all)

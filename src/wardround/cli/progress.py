@@ -14,7 +14,7 @@ from wardround.rounds.record import RoundRecord
 
 
 class ProgressListener:
-    """Feeds a progress bar, and prints failures and repairs above it."""
+    """Feeds a progress bar, and prints failures and repairs above it. The bar appears with the first answer."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -24,12 +24,14 @@ class ProgressListener:
 
     def answered(self, round_index: int, site: str, failure: str | None) -> None:
         """Show whose answer came last."""
+        self._progress.start()
         if failure:
             self._progress.console.print(f"round {round_index}: {site} failed: {failure}", style="red", markup=False)
         self._progress.update(self._task, site=site)
 
     def completed(self, record: RoundRecord) -> None:
         """Move the bar."""
+        self._progress.start()
         for event in record.events:
             self._progress.console.print(f"round {record.round}: {event}", style="yellow", markup=False)
         self._bytes += record.bytes_up + record.bytes_down
@@ -58,6 +60,10 @@ def shown(plan: Plan) -> Iterator[Listener]:
         TextColumn("{task.fields[sent]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(plan.name, total=plan.rounds, site="", loss="", metric="", sent="")
+    progress = Progress(*columns, console=Console(stderr=True))
+    task = progress.add_task(plan.name, total=plan.rounds, site="", loss="", metric="", sent="")
+    try:
         yield ProgressListener(progress, task)
+    finally:
+        if progress.live.is_started:  # what is refused before the first round leaves one sentence on the screen
+            progress.stop()

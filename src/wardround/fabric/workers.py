@@ -50,6 +50,9 @@ class WorkerFabric:
     def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
         """Keep every worker busy, and yield in the order of `sites`; see `Fabric.gather`."""
         frame = encode(body)
+        for worker in self._workers:
+            if worker.busy:  # with a question that nobody waits for any more: its answer must not be taken for another
+                worker.stop()
         waiting = {index: [s for s in sites if self._home[s] == index] for index in range(len(self._workers))}
         place = {site: position for position, site in enumerate(sites)}
         ready: dict[str, Answer] = {}

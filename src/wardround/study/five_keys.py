@@ -36,6 +36,9 @@ def from_five_keys(table: Mapping[str, Any]) -> dict[str, Any]:
                 f"{key} = {table[key]!r} asks for {protection}, which this version does not have yet: "
                 f"remove {key} to train without it"
             )
+    for key, kinds in (("rounds", (int,)), ("clients_per_round", (int,)), ("learning_rate", (int, float))):
+        if key in table and type(table[key]) not in kinds:
+            raise PlanError(f"{key} = {table[key]!r} is no {'number' if float in kinds else 'whole number'}")
     plan: dict[str, Any] = {"data": {"source": "slide"}, "training": {"momentum": 0.9}}
     if "rounds" in table:
         plan["rounds"] = table["rounds"]

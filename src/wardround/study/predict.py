@@ -29,7 +29,7 @@ from wardround.tasks.classification import EVALUATION_BATCH, Classification, bat
 if TYPE_CHECKING:
     from torch import nn
 
-CHANNELS = (3, 1)
+    from wardround.tasks.models import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classifica
     content = _content(path)
     if hashlib.sha256(content).hexdigest() != summary.get("model_sha256"):
         raise RunFolderError(f"{path} is not the model that summary.json names: its SHA-256 differs")
-    weights, classes, personal = _read_model(path, content)
-    task, network = _fitting(plan, classes, weights, path)
+    weights, task, personal = _read_model(path, content, plan.model)
+    network = _built(task, plan.seed, weights, path)
     load_weights(network, in_group(weights, "net"))
     if site is not None and site not in _sites(summary):
         raise RunFolderError(f"site {site!r} is not in the run: choose from {', '.join(_sites(summary))}")
@@ -121,26 +121,24 @@ def _content(path: Path) -> bytes:
         raise RunFolderError(f"{path} cannot be read ({error.strerror}): remake the run") from None
 
 
-def _read_model(path: Path, content: bytes) -> tuple[Tensors, tuple[str, ...], frozenset[str]]:
-    """Return the weights, the classes and the names of the personal weights."""
+def _read_model(path: Path, content: bytes, model: ModelSpec) -> tuple[Tensors, Classification, frozenset[str]]:
+    """Return the weights, the task they solve and the names of the personal weights."""
     try:
         weights = safetensors.numpy.load(content)
         with safetensors.safe_open(path, framework="numpy") as opened:
             facts = json.loads(opened.metadata()["wardround"])
-        return weights, tuple(map(str, facts["classes"])), frozenset(facts["personal"])
+        task = Classification(model, int(facts["channels"]), tuple(map(str, facts["classes"])))
+        return weights, task, frozenset(facts["personal"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{path} is no model of this package ({error}): remake the run") from None
 
 
-def _fitting(plan: Plan, classes: tuple[str, ...], weights: Tensors, path: Path) -> tuple[Classification, nn.Module]:
-    """Build the plan's network for as many channels as the weights are for: data sources may be grey or in colour."""
-    for channels in CHANNELS:
-        task = Classification(plan.model, channels, classes)
-        network = task.build(plan.seed)
-        shapes = {name: value.shape for name, value in _flat(weights_of(network)).items()}
-        if shapes == {name: value.shape for name, value in weights.items()}:
-            return task, network
-    raise RunFolderError(f"{path} does not hold the weights of the network in plan.toml: remake the run")
+def _built(task: Classification, seed: int, weights: Tensors, path: Path) -> nn.Module:
+    network = task.build(seed)
+    shapes = {name: value.shape for name, value in _flat(weights_of(network)).items()}
+    if shapes != {name: value.shape for name, value in weights.items()}:
+        raise RunFolderError(f"{path} does not hold the weights of the network in plan.toml: remake the run")
+    return network
 
 
 def _flat(weights: Tensors) -> Tensors:

@@ -61,6 +61,7 @@ def train(
     path = folder_of(plan, out)
     folder = RunFolder(path)
     if resume and path.exists() and folder.is_done():
+        folder.check_plan(plan)
         return path
     if path.exists() and not resume:
         raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")

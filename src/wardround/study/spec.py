@@ -68,6 +68,8 @@ def parse(table: Table) -> Plan:
         PlanError: one sentence that names the table and the key.
     """
     _refuse_unknown("", table, (*_TOP, *_TABLES))
+    if "name" not in table:
+        raise PlanError("a plan needs a name: it names the run folder")
     for name in _TABLES:
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
@@ -128,6 +130,8 @@ def from_json(text: str) -> Plan:
         table = json.loads(text)
     except ValueError as error:
         raise PlanError(f"the plan that was sent is not JSON: {error}") from None
+    if not isinstance(table, dict):
+        raise PlanError("the plan that was sent holds no table of settings")
     return parse(table)
 
 

@@ -225,7 +225,7 @@ def test_a_model_of_another_network_is_refused(shared_run: Path, tmp_path: Path)
     run = copied(shared_run, tmp_path)
     weights = safetensors.numpy.load_file(run / "model.safetensors")
     first = next(iter(weights))
-    facts = {"wardround": json.dumps({"classes": ["dark", "light"], "personal": []})}
+    facts = {"wardround": json.dumps({"classes": ["dark", "light"], "channels": 3, "personal": []})}
     for damaged in ({**weights, first: weights[first][:1]}, {k: v for k, v in weights.items() if k != first}):
         with_model(run, safetensors.numpy.save(damaged, facts))
         with pytest.raises(RunFolderError, match="does not hold the weights of the network in plan"):

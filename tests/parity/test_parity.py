@@ -1,0 +1,76 @@
+"""One plan, one result: byte-identical weights on every fabric of this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wardround.rounds.plan import Plan
+from wardround.study.run import train
+from wardround.study.spec import parse
+
+BASE: dict[str, Any] = {
+    "name": "parity",
+    "rounds": 2,
+    "data": {"source": "slide", "stride_px": 16},
+    "model": {"width": 8, "dropout": 0.3},
+    "training": {"steps": 3, "batch_size": 8, "momentum": 0.9, "augment": "dihedral+colour"},
+    "evaluation": {"every": 2, "bootstrap": 10},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fedavg": {"schedule": "cosine"},
+    "scaffold+personal+kept optimiser": {
+        "algorithm": {"name": "scaffold", "personal": "norms+head"},
+        "training": {**BASE["training"], "keep_optimiser": True},
+        "sites_per_round": 3,
+    },
+    "fedbn+adam+average": {"algorithm": {"name": "fedbn"}, "server": {"name": "adam"}, "average_decay": 0.5},
+    "local": {"algorithm": {"name": "local"}},
+    "dirichlet+yogi": {"data": {**BASE["data"], "sites": {"by": "dirichlet", "sites": 3}}, "server": {"name": "yogi"}},
+}
+VARIANTS["fedavg"] = {"training": {**BASE["training"], **VARIANTS["fedavg"]}}
+
+
+def plan(variant: str) -> Plan:
+    return parse({**BASE, **VARIANTS[variant]})
+
+
+def results(run: Path) -> dict[str, Any]:
+    """Return what two runs of one plan must have in common, byte for byte."""
+    records = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    summary = json.loads((run / "summary.json").read_text())
+    return {
+        "model": (run / "model.safetensors").read_bytes(),
+        "predictions": (run / "predictions.safetensors").read_bytes(),
+        "states": [record["state_digest"] for record in records],
+        "validation": [record["validation"] for record in records],
+        "metrics": summary["metrics"],
+        "intervals": summary["intervals"],
+    }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_encoding_changes_no_bit(tmp_path: Path, variant: str) -> None:
+    plain = train(plan(variant), tmp_path / "plain", workers=0)
+    encoded = train(plan(variant), tmp_path / "encoded", workers=0, encoded=True)
+    assert results(plain) == results(encoded)
+    assert len(results(plain)["model"]) > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_worker_processes_change_no_bit(tmp_path: Path, variant: str) -> None:
+    plain = results(train(plan(variant), tmp_path / "plain", workers=0))
+    for workers in (1, 2):
+        assert results(train(plan(variant), tmp_path / str(workers), workers=workers)) == plain
+
+
+def test_the_seed_changes_the_model(tmp_path: Path) -> None:
+    """What the tests above compare can differ."""
+    first = train(plan("fedavg"), tmp_path / "first", workers=0)
+    other = train(replace(plan("fedavg"), seed=2), tmp_path / "other", workers=0)
+    assert results(first)["model"] != results(other)["model"]

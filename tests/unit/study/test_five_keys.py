@@ -1,0 +1,52 @@
+"""The five-key plan: what it means, and what it refuses by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wardround.algorithms import FedAvg
+from wardround.data.catalogue import Slide
+from wardround.errors import PlanError
+from wardround.study.five_keys import FIVE_KEYS, from_five_keys
+from wardround.study.spec import parse
+from wardround.tasks.models import SmallCnn
+
+PUBLISHED = {"rounds": 100, "clients_per_round": 3, "learning_rate": 0.001, "dp_epsilon": 1.2, "he_precision": 32}
+
+
+def test_the_keys_without_protections_become_a_plan() -> None:
+    plan = parse({"name": "x", **from_five_keys({k: PUBLISHED[k] for k in FIVE_KEYS[:3]})})
+    assert (plan.rounds, plan.sites_per_round, plan.training.learning_rate) == (100, 3, 0.001)
+    assert plan.data.source == Slide()
+    assert plan.model == SmallCnn()
+    assert plan.algorithm == FedAvg()
+    assert (plan.training.epochs, plan.training.batch_size) == (1.0, 32)
+
+
+@pytest.mark.parametrize("key", ["dp_epsilon", "he_precision"])
+@pytest.mark.parametrize("value", [1.2, 32, 0, "x", True])
+def test_a_protection_that_is_not_there_is_refused_by_name(key: str, value: Any) -> None:
+    with pytest.raises(PlanError, match=f"^{key} = .* does not have yet: remove {key}"):
+        from_five_keys({"rounds": 1, key: value})
+
+
+def test_the_published_configuration_is_refused_and_never_weakened() -> None:
+    with pytest.raises(PlanError, match="dp_epsilon"):
+        from_five_keys(PUBLISHED)
+    assert from_five_keys({"rounds": 1, "dp_epsilon": None, "he_precision": None})["rounds"] == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"), [("round", "did you mean 'rounds'"), ("dp_epsilom", "did you mean 'dp_epsilon'"), ("zzz", "keys are")]
+)
+def test_a_key_beyond_the_five_is_refused(key: str, hint: str) -> None:
+    with pytest.raises(PlanError, match=hint):
+        from_five_keys({"rounds": 1, key: 1})
+
+
+@pytest.mark.parametrize(("key", "value"), [("rounds", "3"), ("clients_per_round", 1.5), ("learning_rate", "x")])
+def test_a_value_of_the_wrong_type_is_refused_under_the_name_the_user_gave(key: str, value: Any) -> None:
+    with pytest.raises(PlanError, match=f"^{key} = "):
+        from_five_keys({key: value})
