@@ -112,7 +112,9 @@ class Report:
 
     def markdown(self) -> str:
         """Return the table and the machine."""
-        return f"# {self.name}\n\n{described(self.machine)}\n\nSettings: {listed(self.settings)}.\n\n{table(self.rows)}\n"
+        return (
+            f"# {self.name}\n\n{described(self.machine)}\n\nSettings: {listed(self.settings)}.\n\n{table(self.rows)}\n"
+        )
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``results.md``."""

@@ -46,9 +46,7 @@ def main() -> None:
 def against_plain(what: str, steps: int, found: dict[str, Any]) -> list[Row]:
     """Compare each round with the mean of the plain loops just before and just after it, so that drift cancels."""
     federated, plain = found["federated"], found["plain"]
-    ratios = [
-        federated[index] / ((plain[index - 1] + plain[index]) / 2) for index in range(1, len(federated))
-    ]
+    ratios = [federated[index] / ((plain[index - 1] + plain[index]) / 2) for index in range(1, len(federated))]
     note = f"{steps} steps per site and round; {sum(federated[1:]):.0f} s federated, {sum(plain[1:]):.0f} s plain"
     start = Spread.of([found["ready_s"]])
     return [

@@ -122,7 +122,9 @@ def main(count: int, rounds: int, steps: int) -> None:
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = {"sites": count, "peak_bytes": peak_bytes, "data_bytes": count * IMAGES_PER_SITE * SIZE_PX**2}
     rounds_s = {"round_s": watch.round_s[1:], "sites_s": watch.sites_s[1:], "cpu_s": watch.cpu_s[1:]}
-    print(json.dumps({**found, **rounds_s, "first_round_s": watch.round_s[0], "load_s": loaded - began, "test_s": tested}))
+    print(
+        json.dumps({**found, **rounds_s, "first_round_s": watch.round_s[0], "load_s": loaded - began, "test_s": tested})
+    )
 
 
 if __name__ == "__main__":

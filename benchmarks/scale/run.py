@@ -66,7 +66,9 @@ def alone(size: int, runs: list[Run]) -> list[Row]:
         Row(f"{size:,} sites: per site and round", updates, "ms"),
         Row(f"{size:,} sites: of it outside the site's work", Spread.of(coordinator), "ms"),
         Row(f"{size:,} sites: joining, per site, once", Spread.of(first), "ms"),
-        Row(f"{size:,} sites: test at the end, per site", Spread.of([1e3 * run["test_s"] / size for run in runs]), "ms"),
+        Row(
+            f"{size:,} sites: test at the end, per site", Spread.of([1e3 * run["test_s"] / size for run in runs]), "ms"
+        ),
     ]
 
 

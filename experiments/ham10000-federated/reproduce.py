@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     arguments = parser.parse_args()
     seeds = SEEDS[: arguments.seeds]
-    tasks = [(method, seed) for seed in seeds for method in METHODS]
+    tasks = [(method, seed) for method in METHODS for seed in seeds]
     with ProcessPoolExecutor(arguments.cores) as pool:
         list(pool.map(partial(run, out=arguments.out), tasks))
     results = compare(arguments.out, seeds)

@@ -95,6 +95,25 @@ SEARCH: dict[str, dict[str, Any]] = {
         "server.momentum": 0.9,
     },
     "f10-bn-ada-sm5": {**ADAMW, "algorithm.name": "fedbn", "server.momentum": 0.5},
+    "f10-bn-ada-sm7": {**ADAMW, "algorithm.name": "fedbn", "server.momentum": 0.7},
+    "f10-bn-ada-lr4-sm5": {
+        **ADAMW,
+        "algorithm.name": "fedbn",
+        "training.learning_rate": 0.004,
+        "server.momentum": 0.5,
+    },
+    "f10-bn-ada-b16-sm5": {
+        **ADAMW,
+        "algorithm.name": "fedbn",
+        "training.batch_size": 16,
+        "server.momentum": 0.5,
+    },
+    "f10-bn-ada-b16-sm7": {
+        **ADAMW,
+        "algorithm.name": "fedbn",
+        "training.batch_size": 16,
+        "server.momentum": 0.7,
+    },
     "f20-head-sm9": {**DECAY, **SHORT, "algorithm.personal": "head", "server.momentum": 0.9},
 }
 

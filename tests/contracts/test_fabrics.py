@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from contracts.fabric_contract import FabricContract, closing, make_actors, open_actor
+
 from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
 from wardround.fabric.workers import WINDOW_PER_WORKER, WorkerFabric

@@ -22,7 +22,8 @@ def train(
     ] = None,
     site: Annotated[list[str] | None, typer.Option(help="With --engine flare: a site that takes part; repeat.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="With --engine local: worker processes; 0 trains in this one. One per core.")
+        int | None,
+        typer.Option(min=0, help="With --engine local: worker processes; 0 trains in this one. One per core."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:

@@ -168,7 +168,9 @@ class Parts:
             )
 
 
-def partition(images: LabelledImages, rule: SiteRule, parts: Parts, seed: int) -> dict[str, SiteData]:
+def partition(
+    images: LabelledImages, rule: SiteRule, parts: Parts, seed: int, whole: bool = True
+) -> dict[str, SiteData]:
     """Deal `images` to sites by `rule`, and at each site to training, validation and test parts.
 
     Each image lands once. No group is in two parts or at two sites. Within a site the groups are ordered by label and a
@@ -180,6 +182,8 @@ def partition(images: LabelledImages, rule: SiteRule, parts: Parts, seed: int) -
         rule: which group lives where.
         parts: shares for validation and test; without effect where the source fixes the parts.
         seed: of the split; the same seed and images give the same partition.
+        whole: whether these are the images of all sites. A hospital that sees only its own may lack a class, and does
+            not know the names of the held-out sites elsewhere.
 
     Returns:
         site name -> its images, in the order of the names.
@@ -193,12 +197,14 @@ def partition(images: LabelledImages, rule: SiteRule, parts: Parts, seed: int) -
     groups = Groups.of(images)
     site_of_group = rule.assign(images, groups, seed)
     names = np.unique(site_of_group)
-    if strange := sorted(set(rule.held_out) - set(names.tolist())):
+    if whole and (strange := sorted(set(rule.held_out) - set(names.tolist()))):
         raise DataError(f"data.sites.held_out names {strange[0]!r}, but the sites are {_listed(names)}")
     held_out = np.isin(site_of_group, rule.held_out)
     part = groups.parts if (groups.parts != "").all() else _split(groups, site_of_group, held_out, parts, seed)
     part = np.where(held_out, "test", part)
-    _refuse_untrained(images, rule, site_of_group[groups.of_image], part[groups.of_image])
+    _refuse_untrained_site(rule, site_of_group, part)
+    if whole:
+        _refuse_untrained_class(images, part[groups.of_image])
     return _collect(images, names, site_of_group[groups.of_image], part[groups.of_image])
 
 
@@ -288,12 +294,15 @@ def _refuse_too_many(sites: int, groups: Groups) -> None:
         )
 
 
-def _refuse_untrained(images: LabelledImages, rule: SiteRule, site: np.ndarray, part: np.ndarray) -> None:
-    trained = part == "train"
-    missing = np.setdiff1d(np.unique(site), np.union1d(np.unique(site[trained]), np.array(rule.held_out, dtype=str)))
+def _refuse_untrained_site(rule: SiteRule, site: np.ndarray, part: np.ndarray) -> None:
+    trained = np.unique(site[part == "train"])
+    missing = np.setdiff1d(np.unique(site), np.union1d(trained, np.array(rule.held_out, dtype=str)))
     if len(missing):
         raise DataError(f"site {str(missing[0])!r} has no training image: add some, or name it in data.sites.held_out")
-    counts = np.bincount(images.labels[trained], minlength=len(images.classes))
+
+
+def _refuse_untrained_class(images: LabelledImages, part: np.ndarray) -> None:
+    counts = np.bincount(images.labels[part == "train"], minlength=len(images.classes))
     for name, count in zip(images.classes, counts, strict=True):
         if not count:
             raise DataError(f"class {name!r} has no training image: add some, hold out fewer sites, or drop the class")

@@ -101,6 +101,7 @@ class Site:
             "channels": self._bench.task.channels,
             "classes": list(self._bench.task.classes),
             "malignant": list(self._bench.task.malignant),
+            "trains_class": (self._data.train.label_counts() > 0).tolist(),
         }
         if self._shares_predictions:
             facts["label_counts"] = self._data.train.label_counts().tolist()

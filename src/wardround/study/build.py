@@ -23,17 +23,22 @@ from wardround.tasks.classification import Classification
 POOLED_SITE = "central"
 
 
-def sites_of(plan: Plan, data_root: Path | None) -> dict[str, SiteData]:
+def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str, SiteData]:
     """Load the plan's images and deal them to sites; a pooled plan has the one site ``central``.
 
     Every image carries the name of the site it was dealt to as its origin, so that pooled and federated runs report on
     the same sites.
 
+    Args:
+        plan: names the source, the site rule and the parts.
+        data_root: where the source looks for its files.
+        whole: whether the images of all sites are there; a hospital has its own.
+
     Raises:
         DataError: the images cannot be used.
     """
     images = plan.data.source.load(data_root)
-    dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed)
+    dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole)
     for site in dealt:
         _refuse_unfit(site)
     named = {site: _named(data, site) for site, data in dealt.items()}
@@ -46,16 +51,16 @@ def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
     return Classification(plan.model, images.shape[2], images.classes, images.malignant)
 
 
-def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:
+def make_opener(plan_json: str, data_root: str | None, store_root: str, whole: bool = True) -> Opener:
     """Load the data once and return what opens sites; runs in the process that hosts them."""
     plan = from_json(plan_json)
-    sites = sites_of(plan, Path(data_root) if data_root else None)
+    sites = sites_of(plan, Path(data_root) if data_root else None, whole)
     return partial(_open, plan, sites, Workbench(task_of(plan, sites), plan.seed), Path(store_root))
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
     """Open one site in a process of its own (the entry point of a distributed engine)."""
-    return make_opener(plan_json, data_root, store_root)(site)  # type: ignore[return-value]
+    return make_opener(plan_json, data_root, store_root, whole=False)(site)  # type: ignore[return-value]
 
 
 def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:

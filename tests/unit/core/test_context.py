@@ -55,7 +55,9 @@ def test_seeds_tell_any_two_lists_of_parts_apart(left: list[int | str], right: l
 
 
 def test_borders_and_kinds_count_whatever_the_text_holds() -> None:
-    assert len({derive_seed(1, "2"), derive_seed(12), derive_seed("12"), derive_seed("1", "2"), derive_seed("1", 2)}) == 5
+    assert (
+        len({derive_seed(1, "2"), derive_seed(12), derive_seed("12"), derive_seed("1", "2"), derive_seed("1", 2)}) == 5
+    )
     assert derive_seed("a", "b") != derive_seed("a\x1fstr:b")
     assert derive_seed("a\x1f", "b") != derive_seed("a", "\x1fb")
 

@@ -150,13 +150,13 @@ def test_parts_that_the_source_fixes_are_kept() -> None:
 
 
 @pytest.mark.parametrize("rule", [Natural(), Iid(1000), Dirichlet(1000)])
-def test_a_thousand_sites_take_less_than_two_seconds(rule: SiteRule) -> None:
+def test_a_thousand_sites_take_less_than_two_seconds_of_work(rule: SiteRule) -> None:
     images = images_of(
         [f"p{i}" for i in range(10_000)], [i % 7 for i in range(10_000)], [f"s{i % 1000}" for i in range(10_000)]
     )
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(partition(images, rule, Parts(), 0)) == 1000
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_refusals_name_the_thing() -> None:

@@ -112,7 +112,12 @@ def test_a_hung_site_s_worker_is_replaced_and_named() -> None:
     list(fabric.gather(SITES, "greet", asking(), None))
     before = set(fabric.pids())
     answers = list(fabric.gather(SITES, "greet", asking(north="hang"), 0.6))
-    assert [answer.failure for answer in answers] == [None, "greet took longer than the time limit of 0.6 s", None, None]
+    assert [answer.failure for answer in answers] == [
+        None,
+        "greet took longer than the time limit of 0.6 s",
+        None,
+        None,
+    ]
     assert fabric.events() == ["the worker of site north was replaced because greet hung"]
     assert len(before & set(fabric.pids())) == 1
     fabric.close()

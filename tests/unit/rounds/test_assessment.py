@@ -118,9 +118,7 @@ def test_a_site_with_an_empty_part_counts_for_nothing() -> None:
     )
     assert READER.read(Answer("east", empty)) == {}
     nothing = READER.assessment({})
-    assert nothing.values() == {
-        "pooled": dict.fromkeys(("auc", "balanced_accuracy", "f1", "calibration_error"))
-    }
+    assert nothing.values() == {"pooled": dict.fromkeys(("auc", "balanced_accuracy", "f1", "calibration_error"))}
 
 
 def broken() -> dict[str, Message]:

@@ -88,7 +88,12 @@ def other(value: Any, field: str) -> Any:
 
 def variants() -> Iterator[Plan]:
     yield BASE
-    for key, registry in (("model", MODELS), ("algorithm", ALGORITHMS), ("server", SERVERS), ("aggregator", AGGREGATORS)):
+    for key, registry in (
+        ("model", MODELS),
+        ("algorithm", ALGORITHMS),
+        ("server", SERVERS),
+        ("aggregator", AGGREGATORS),
+    ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
             yield dataclasses.replace(BASE, **{key: component})

@@ -16,9 +16,7 @@ from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
 from wardround.rounds.store import SiteStore
 
-STATEFUL = tiny.plan(
-    rounds=5, algorithm={"name": "scaffold", "personal": "norms"}, training={"keep_optimiser": True}
-)
+STATEFUL = tiny.plan(rounds=5, algorithm={"name": "scaffold", "personal": "norms"}, training={"keep_optimiser": True})
 
 
 def site(plan: Plan, folder: Path, name: str = "east", public: bool = True) -> Site:

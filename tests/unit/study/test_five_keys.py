@@ -39,7 +39,8 @@ def test_the_published_configuration_is_refused_and_never_weakened() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "hint"), [("round", "did you mean 'rounds'"), ("dp_epsilom", "did you mean 'dp_epsilon'"), ("zzz", "keys are")]
+    ("key", "hint"),
+    [("round", "did you mean 'rounds'"), ("dp_epsilom", "did you mean 'dp_epsilon'"), ("zzz", "keys are")],
 )
 def test_a_key_beyond_the_five_is_refused(key: str, hint: str) -> None:
     with pytest.raises(PlanError, match=hint):

@@ -127,7 +127,7 @@ def test_missing_and_damaged_lines_are_named(folder: RunFolder) -> None:
     with pytest.raises(RunFolderError, match="lacks rounds before round 2"):
         folder.last()
     lines.write_text(whole[0] + "{}\n" + whole[2])
-    with pytest.raises(RunFolderError, match="rounds.jsonl is damaged"):
+    with pytest.raises(RunFolderError, match=r"rounds\.jsonl is damaged"):
         folder.last()
 
 

@@ -102,7 +102,10 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     "data.parts": ({"data": {"parts": {"tst": 0.1}}}, r"\[data.parts\] tst is unknown: did you mean 'test'"),
     "model": ({"model": {"widht": 8}}, r"\[model\] widht is unknown: did you mean 'width'"),
     "algorithm": ({"algorithm": {"name": "fedprox", "muu": 1}}, r"\[algorithm\] muu is unknown: did you mean 'mu'"),
-    "training": ({"training": {"learning_rte": 1}}, r"\[training\] learning_rte is unknown: did you mean 'learning_rate'"),
+    "training": (
+        {"training": {"learning_rte": 1}},
+        r"\[training\] learning_rte is unknown: did you mean 'learning_rate'",
+    ),
     "server": ({"server": {"momentun": 1}}, r"\[server\] momentun is unknown: did you mean 'momentum'"),
     "aggregator": ({"aggregator": {"weigthing": 1}}, r"\[aggregator\] weigthing is unknown: did you mean 'weighting'"),
     "evaluation": ({"evaluation": {"evry": 1}}, r"\[evaluation\] evry is unknown: did you mean 'every'"),
@@ -110,7 +113,10 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     "of another choice": ({"algorithm": {"name": "fedavg", "mu": 1.0}}, r"\[algorithm\] mu is unknown"),
 }
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "an unknown source": ({"data": {"source": "slidee"}}, r"\[data\] source = 'slidee' is unknown: did you mean 'slide'"),
+    "an unknown source": (
+        {"data": {"source": "slidee"}},
+        r"\[data\] source = 'slidee' is unknown: did you mean 'slide'",
+    ),
     "an unknown rule": ({"data": {"sites": {"by": "hospital"}}}, r"\[data.sites\] by = 'hospital' is unknown: choose"),
     "an unknown model": ({"model": {"name": "resnet19"}}, r"\[model\] name = 'resnet19' is unknown: did you mean"),
     "an unknown algorithm": ({"algorithm": {"name": "fedavgg"}}, "did you mean 'fedavg'"),
