@@ -93,6 +93,20 @@ class Row:
 HEADER = ("measured", "median", "min–max", "unit", "aim", "verdict", "note")
 
 
+def machine() -> dict[str, Any]:
+    """Describe the machine by what decides its speed; nothing that identifies it."""
+    packages = ("wardround", "torch", "numpy", "safetensors")
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+        "versions": {name: found for name in packages if (found := _version(name))},
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
 @dataclass
 class Report:
     """What one benchmark found.
@@ -108,7 +122,7 @@ class Report:
     settings: Mapping[str, Any]
     rows: list[Row] = field(default_factory=list)
     samples: dict[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=lambda: machine())
+    machine: Mapping[str, Any] = field(default_factory=machine)
 
     def markdown(self) -> str:
         """Return the table and the machine."""
@@ -144,20 +158,6 @@ def table(rows: Sequence[Row]) -> str:
 def number(value: float) -> str:
     """Write a number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine by what decides its speed; nothing that identifies it."""
-    packages = ("wardround", "torch", "numpy", "safetensors")
-    return {
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "system": f"{platform.system()} {platform.release().split('-')[0]}",
-        "python": platform.python_version(),
-        "versions": {name: found for name in packages if (found := _version(name))},
-        "load_before": round(os.getloadavg()[0], 2),
-    }
 
 
 def described(facts: Mapping[str, Any]) -> str:

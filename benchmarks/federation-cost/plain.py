@@ -71,9 +71,8 @@ class PlainLoops:
         self._processes = []
         for index in range(processes):
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(
-                target=_serve, args=(theirs, plan_json, sorted(names)[index::processes]), daemon=True
-            )
+            mine = sorted(names)[index::processes]
+            process = spawn.Process(target=_serve, args=(theirs, plan_json, mine), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)

@@ -14,20 +14,20 @@ from measure import Report, Row, Spread, finish, measured_json, options  # noqa:
 PLAIN_LIMIT = 1.05
 CENTRAL_LIMIT = 1.10
 STEPS = {"long rounds": 50, "short rounds": 10}
-"""Steps of 32 images per site and round: about three passes over a site of the embedded slide, and two thirds of one."""
+"""Steps of 32 images per site and round: three passes over a site of the embedded slide, and two thirds of one."""
 FABRICS = {1: "LocalFabric, encoded, one core", 2: "WorkerFabric, two workers, two cores"}
 
 
 def main() -> None:
     """Measure both questions."""
     chosen = options(__doc__ or "")
-    total = 240 if chosen.quick else 3200
-    repeats, central_rounds = (2, 2) if chosen.quick else (5, 20)
+    total = 240 if chosen.quick else 2000
+    repeats, central_rounds = (2, 2) if chosen.quick else (5, 10)
     settings = {
         "network": "small_cnn at 32 px",
         "data": "slide, 4 sites",
         "batch": 32,
-        "steps per row": total,
+        "steps per row and core": total,
         "central rounds × steps": f"{central_rounds} × 25",
     }
     report = Report("federation-cost", settings)

@@ -1,6 +1,6 @@
 """One plan, round by round, each federated round followed by a plain loop over the same batches on the same cores.
 
-Prints JSON: ``{"federated": [s…], "plain": [s…], "start_s": {…}, "sites_s": [s…]}``. Run by ``run.py`` in a fresh process.
+Prints JSON: ``{"federated": [s…], "plain": [s…], "sites": [s…], "import_s": s, "ready_s": s}``. Run by ``run.py``.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def markdown(results: dict[str, Any]) -> str:
     sites = list(results["methods"]["central"]["sites"])
     head = f"| method | site-mean AUC | pooled AUC | malignant AUC | {' | '.join(sites)} | seconds of training |"
     lines = [
-        f"{len(results['seeds'])} seeds; {results['test']['images']} test images of {results['test']['lesions']} lesions.",
+        f"{len(results['seeds'])} seeds; {results['test']['images']} test images, {results['test']['lesions']} lesions.",
         "",
         head,
         "|" + "---|" * (5 + len(sites)),

@@ -130,6 +130,7 @@ class _Worker:
         self.busy = ""
         self.deadline: float | None = None
         self._ready = False
+        self._proven = False
         self._held: bytes | None = None
 
     def send(self, site: str, op: str, frame: bytes, timeout_s: float | None) -> None:
@@ -180,9 +181,11 @@ class _Worker:
             raise FabricDown(f"a worker process did not start within {START_TIMEOUT_S:g} s")
         try:
             self.pipe.recv_bytes()
-        except EOFError:
+        except (EOFError, OSError):
+            if self._proven:  # it can start: somebody ended it, as anybody may end a worker
+                raise BrokenPipeError("a worker process ended while it was started again") from None
             raise FabricDown("a worker process ended while it started; run with --workers 0 to see why") from None
-        self._ready = True
+        self._ready = self._proven = True
 
 
 def _serve(pipe: Connection, make_opener: Callable[[], Opener]) -> None:

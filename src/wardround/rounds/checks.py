@@ -31,6 +31,9 @@ def check_facts(site: str, facts: Mapping[str, Any]) -> None:
         names = facts.get(key)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise RunError(f"site {site} could not join: its {key} is {shown(names)}, which is no list of names")
+    held = facts.get("trains_class")
+    if not isinstance(held, list) or len(held) != len(facts["classes"]) or not all(type(has) is bool for has in held):
+        raise RunError(f"site {site} could not join: its trains_class is {shown(held)}, not one bool for each class")
     counts = facts.get("label_counts", [])
     if not isinstance(counts, list) or not all(type(count) is int for count in counts):
         raise RunError(f"site {site} could not join: its label_counts is {shown(counts)}, which is no list of counts")

@@ -143,6 +143,9 @@ class Coordinator:
                 + ")"
             )
         channels, classes, malignant = next(iter(described.values()))
+        for index, name in enumerate(classes):
+            if not any(site["trains_class"][index] for site in facts.values()):
+                raise PlanError(f"class {name!r} has no training image at any site: drop it from the classes in [data]")
         return Classification(self.plan.model, channels, classes, malignant)
 
     def _context(self, index: int, trainers: tuple[str, ...]) -> RoundContext:

@@ -35,6 +35,9 @@ class Mortal:
 
 
 def make_mortals(folder: Path) -> Opener:
+    if (folder / "dies at its start").exists():
+        (folder / "dies at its start").unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
     return partial(_open, folder)
 
 
@@ -80,6 +83,14 @@ def test_more_deaths_than_allowed_end_the_fabric(mortals: WorkerFabric, tmp_path
     (tmp_path / "north").write_text(str(MAX_RESTARTS + 1))
     with pytest.raises(FabricDown, match=rf"died {MAX_RESTARTS + 1} times, last at greet of site north"):
         ask(mortals)
+
+
+def test_a_worker_killed_while_it_is_started_again_is_one_more_death(mortals: WorkerFabric, tmp_path: Path) -> None:
+    ask(mortals)
+    (tmp_path / "south").write_text("1")
+    (tmp_path / "dies at its start").touch()
+    assert ask(mortals) == list(SITES)
+    assert len(mortals.events()) == 2
 
 
 def test_as_many_deaths_as_allowed_do_not(mortals: WorkerFabric, tmp_path: Path) -> None:

@@ -345,6 +345,8 @@ def test_when_no_site_can_be_tested_the_run_stops(tmp_path: Path) -> None:
         {"classes": [1, 2]},
         {"malignant": None},
         {"label_counts": ["x"]},
+        {"trains_class": [True]},
+        {"trains_class": [1, 0]},
     ],
 )
 def test_a_site_that_joins_with_nonsense_stops_the_run_by_name(tmp_path: Path, facts: dict[str, Any]) -> None:
@@ -353,6 +355,21 @@ def test_a_site_that_joins_with_nonsense_stops_the_run_by_name(tmp_path: Path, f
 
     with pytest.raises(RunError, match="site north could not join"):
         run(tiny.plan(), tmp_path, tamper)
+
+
+def test_a_class_that_no_site_trains_is_refused(tmp_path: Path) -> None:
+    def tamper(op: str, site: str, answer: Message) -> Message:
+        return changed(answer, trains_class=[True, False]) if op == "open" else answer
+
+    with pytest.raises(PlanError, match="class 'light' has no training image at any site"):
+        run(tiny.plan(), tmp_path, tamper)
+
+
+def test_a_class_that_one_site_lacks_is_no_matter(tmp_path: Path) -> None:
+    def tamper(op: str, site: str, answer: Message) -> Message:
+        return changed(answer, trains_class=[True, False]) if (op, site) == ("open", "north") else answer
+
+    assert len(run(tiny.plan(), tmp_path, tamper).records) == 2
 
 
 def test_a_site_that_cannot_join_stops_the_run_by_name(tmp_path: Path) -> None:
