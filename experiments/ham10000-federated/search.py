@@ -46,7 +46,6 @@ ADAMW = {
 }
 
 
-
 SEARCH: dict[str, dict[str, Any]] = {
     "c-lr02": {"algorithm.name": "central", **HEAVY_BALL, "training.learning_rate": 0.02},
     "c-lr05": {"algorithm.name": "central", **HEAVY_BALL, "training.learning_rate": 0.05},

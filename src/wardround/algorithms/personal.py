@@ -41,7 +41,6 @@ PERSONAL: dict[str, Personal] = {
     "norms": norms,
     "head": head,
     "norms+head": norms_and_head,
-    "everything": everything,
 }
 
 

@@ -81,7 +81,7 @@ class ServerSgd:
 
 @dataclass(frozen=True)
 class _Adaptive(ABC):
-    """Adaptive step without bias correction, as in the paper.
+    """Adaptive step without bias correction, as in the paper; both moments start at zero.
 
     Attributes:
         learning_rate: of the server.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wardround.core.files import write_atomically
 from wardround.report.reading import Results, Run, read_beside, read_run
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ def write_report(run: Path, beside: Sequence[Path] = ()) -> Path:
     others = [read_beside(path, found) for path in beside or [path for path in named if path.is_dir()]]
     text = _template().render(_context(found, others))
     path = run / "report.html"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(text.encode("utf-8", errors="replace"))
-    os.replace(partial, path)
+    write_atomically(path, text.encode("utf-8", errors="replace"))
     return path
 
 

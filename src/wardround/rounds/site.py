@@ -13,6 +13,7 @@ from torch import nn
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
+from wardround.core.files import SYNC_ROUND_S
 from wardround.core.update import Tensors, all_finite
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
@@ -122,7 +123,7 @@ class Site:
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
         memory = result.memory | self._kept(network)
         if memory:
-            self._store.write(ctx.round, memory)
+            self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
         shared = {name: value for name, value in result.change.items() if name not in self._personal}
         fields = {

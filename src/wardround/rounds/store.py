@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from wardround.core.files import write_atomically
 from wardround.core.update import Tensors
 from wardround.errors import SiteError
 
@@ -40,15 +40,10 @@ class SiteStore:
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise SiteError(f"the memory of round {accepted_round} cannot be read from {path.name}: {error}") from None
 
-    def write(self, round_index: int, memory: dict[str, np.ndarray]) -> None:
-        """Keep the memory of `round_index`, replacing what an abandoned attempt at it left; atomic."""
+    def write(self, round_index: int, memory: dict[str, np.ndarray], sync: bool = True) -> None:
+        """Keep the memory of `round_index`, replacing what an abandoned attempt at it left; see `write_atomically`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / "memory.partial"
-        with partial.open("wb") as opened:
-            opened.write(safetensors.numpy.save(memory))
-            opened.flush()
-            os.fsync(opened.fileno())  # the coordinator will count on this memory for as long as the run lives
-        os.replace(partial, self._path(round_index))
+        write_atomically(self._path(round_index), safetensors.numpy.save(memory), sync)
 
     def forget(self, accepted_round: int) -> None:
         """Drop memories older than the one the coordinator builds on."""

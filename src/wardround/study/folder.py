@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ import safetensors
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import Tensors
 from wardround.errors import RunFolderError
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.spec import load, to_toml
-
-SYNC_ROUNDS_S = 2.0
 
 
 class RunFolder:
@@ -151,7 +149,7 @@ class RunFolder:
     def commit(self, record: RoundRecord, state: Tensors) -> None:
         """Keep a completed round; see `Journal.commit`.
 
-        A killed process loses nothing. Rounds longer than `SYNC_ROUNDS_S` also outlive a power failure; shorter ones
+        A killed process loses nothing. Rounds longer than `SYNC_ROUND_S` also outlive a power failure; shorter ones
         would spend a tenth of their time waiting for the disk.
         """
         content = safetensors.numpy.save(_contiguous(state), {"record": _line(record).decode()})
@@ -159,7 +157,7 @@ class RunFolder:
         older = self._checkpoints()
         # A name of its own: renaming over a file makes the file system flush, which costs as much as syncing.
         newest = self.path / f"checkpoint-{record.round:06d}.safetensors"
-        write_atomically(newest, content, sync=now - self._committed_s > SYNC_ROUNDS_S)
+        write_atomically(newest, content, sync=now - self._committed_s > SYNC_ROUND_S)
         self._committed_s = now
         with (self.path / "rounds.jsonl").open("ab") as lines:
             lines.write(_line(record))
@@ -188,23 +186,6 @@ class RunFolder:
     def store_root(self) -> Path:
         """Where sites on this machine keep their memories: beside the folder, which may be published, not in it."""
         return self.path.with_name(self.path.name + ".sites")
-
-
-def write_atomically(path: Path, content: bytes, sync: bool = True) -> None:
-    """Write `content` so that a crash leaves the old file or the new one, never a part.
-
-    Args:
-        path: of the file.
-        content: all of it.
-        sync: wait until it is on the disk, so that it also outlives a power failure.
-    """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        if sync:
-            os.fsync(opened.fileno())
-    os.replace(partial, path)
 
 
 def _line(record: RoundRecord) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from wardround.core.codec import canonical_json
+from wardround.core.files import write_atomically
 from wardround.core.update import Tensors, of_group
 from wardround.errors import PlanError, RunFolderError, WardroundError
 from wardround.fabric.base import Fabric
@@ -20,7 +21,7 @@ from wardround.metrics.clinical import Predictions
 from wardround.rounds.coordinator import Coordinator, Listener, RunResult, Silent
 from wardround.rounds.plan import Plan
 from wardround.study.build import make_opener, sites_of
-from wardround.study.folder import RunFolder, write_atomically
+from wardround.study.folder import RunFolder
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
 

@@ -49,16 +49,16 @@ def test_the_mean_of_one_update_is_that_update_bit_for_bit() -> None:
 
 
 def test_at_most_one_update_is_alive() -> None:
-    alive: weakref.WeakSet[Update] = weakref.WeakSet()
+    made_so_far: list[weakref.ref[Update]] = []
     most = 0
 
     def stream() -> Iterator[Update]:
         nonlocal most
         for index in range(6):
             gc.collect()
-            most = max(most, len(alive))
+            most = max(most, sum(reference() is not None for reference in made_so_far))
             made = update(f"site-{index}", 1, index)
-            alive.add(made)
+            made_so_far.append(weakref.ref(made))
             yield made
             del made
 

@@ -205,7 +205,7 @@ def test_rules_are_named() -> None:
 
 
 def test_a_hospital_that_sees_only_its_own_images_may_lack_a_class() -> None:
-    own = images_of([f"p{i}" for i in range(30)], [0] * 30, ["a"] * 30)
+    own = images_of([f"p{i}" for i in range(30)], [0] * 30, ["a"] * 30, classes=2)
     with pytest.raises(DataError, match="has no training image"):
         partition(own, Natural(), Parts(), 0)
     assert list(partition(own, Natural(held_out=("elsewhere",)), Parts(), 0, whole=False)) == ["a"]

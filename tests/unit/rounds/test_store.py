@@ -58,11 +58,11 @@ def test_only_what_is_older_than_the_accepted_round_is_forgotten(tmp_path: Path)
 def test_a_killed_write_leaves_the_old_memory(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
     store.write(0, memory(1))
-    (tmp_path / "memory.partial").write_bytes(b"half")
+    (tmp_path / "memory-000001.safetensors.partial").write_bytes(b"half")
     assert store.read(0)["optimiser/0/step"] == 1
     store.write(1, memory(2))
     assert store.read(1)["optimiser/0/step"] == 2
-    assert not (tmp_path / "memory.partial").exists()
+    assert not (tmp_path / "memory-000001.safetensors.partial").exists()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", b"\xff" * 100])

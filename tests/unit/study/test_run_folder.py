@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
+from wardround.core.files import write_atomically
 from wardround.errors import RunFolderError
 from wardround.rounds.record import RoundRecord
-from wardround.study.folder import RunFolder, write_atomically
+from wardround.study.folder import RunFolder
 
 PLAN = tiny.plan()
 STATE = {"net/w": np.arange(3, dtype=np.float32), "net/s": np.array(2.0, np.float32)}
@@ -157,7 +158,7 @@ def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("wardround.study.folder.os.replace", die)
+        patched.setattr("wardround.core.files.os.replace", die)
         with pytest.raises(KeyboardInterrupt):
             write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
