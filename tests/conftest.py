@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no defect: neither slow examples nor slow data fail a test.
+settings.register_profile("wardround", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wardround")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

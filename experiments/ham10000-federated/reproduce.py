@@ -92,7 +92,10 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "pooled_auc": macro_auc,
         "malignant_auc": malignant_auc,
     }
-    summaries = {m: [RunFolder(out / f"{m}-{seed}").summary() for seed in seeds_of(m, seeds)] for m in METHODS}
+    summaries = {
+        method: [RunFolder(out / f"{method}-{seed}").summary() for seed in seeds_of(method, seeds)]
+        for method in METHODS
+    }
     return {
         "seeds": list(seeds),
         "test": {"images": len(origins), "lesions": found["central"][0].num_groups},

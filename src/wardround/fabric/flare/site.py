@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from wardround.core.codec import MAX_FRAME_BYTES, decode, encode
-from wardround.errors import SiteError, WardroundError, WireError
+from wardround.errors import DataError, SiteError, WardroundError, WireError
 from wardround.fabric.base import Handler
 from wardround.fabric.flare.wire import (
     CHUNK_BYTES,
@@ -62,6 +62,10 @@ class SiteEnd:
             if step is None:
                 raise WireError("a FLARE call names no known step")
             return step(*unpack(body))
+        except DataError as error:
+            # Its sentence may name a patient or a path, which stay in the hospital.
+            _LOG.error("site %s cannot use its data: %s", self._site, error)
+            return pack({"failure": f"site {self._site} cannot use its data; its own log says why"})
         except WardroundError as error:
             return pack({"failure": sentence(str(error))})
         except Exception as error:

@@ -92,13 +92,12 @@ def test_a_site_that_could_not_open_is_opened_again() -> None:
     def open_site() -> Site:
         attempts.append(1)
         if len(attempts) == 1:
-            raise DataError("the folder of site a is empty")
+            raise DataError("patient P-17 is in two parts")
         return Site()
 
     end = SiteEnd("a", open_site)
-    assert call(end, "call", encode(Message()), **_calling(1, "hello"))[0] == {
-        "failure": "the folder of site a is empty"
-    }
+    refusal = call(end, "call", encode(Message()), **_calling(1, "hello"))[0]
+    assert refusal == {"failure": "site a cannot use its data; its own log says why"}, "a patient's name stays here"
     assert "failure" not in call(end, "call", encode(Message()), **_calling(2, "hello"))[0]
 
 
