@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from wardround.rounds.coordinator import Listener
+from wardround.rounds.listener import Listener
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 

@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from wardround.algorithms import Algorithm
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Tensors, Update
+from wardround.core.update import Tensors
 from wardround.errors import PlanError, QuorumLost, RunError, WireError
-from wardround.fabric.base import Answer, Fabric
+from wardround.fabric.base import Fabric
 from wardround.rounds.assessment import Assessment, Reader, SiteTest
-from wardround.rounds.checks import MOST_EXAMPLES, check_against, check_facts, shown
+from wardround.rounds.checks import check_facts
+from wardround.rounds.inbox import Inbox
+from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.site import Workbench
 from wardround.tasks.classification import Classification
-
-
-class Listener(Protocol):
-    """Is told what happens while it happens."""
-
-    def answered(self, round_index: int, site: str, failure: str | None) -> None:
-        """Hear that a site's answer of this round is in."""
-        ...
-
-    def completed(self, record: RoundRecord) -> None:
-        """Hear that a round is done and on disk."""
-        ...
-
-
-class Silent:
-    """A `Listener` that does nothing."""
-
-    def answered(self, round_index: int, site: str, failure: str | None) -> None:
-        """Ignore it."""
-
-    def completed(self, record: RoundRecord) -> None:
-        """Ignore it."""
 
 
 @dataclass(frozen=True)
@@ -243,59 +222,6 @@ class Coordinator:
     @property
     def _timeout_s(self) -> float | None:
         return self.plan.timeout_s or None
-
-
-@dataclass
-class Inbox:
-    """Sorts one round's answers into updates and failures, while the aggregator streams through them.
-
-    Attributes:
-        round: the round that is asked for.
-        template: what was broadcast; an update has its names, shapes and dtypes.
-        listener: is told of each answer.
-        accepted: site -> what `RoundRecord.accepted` says of it.
-        failed: site -> why its answer does not count.
-        bytes_up: bytes of the accepted updates.
-    """
-
-    round: int
-    template: Tensors
-    listener: Listener
-    accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    bytes_up: int = 0
-
-    def updates(self, answers: Iterable[Answer]) -> Iterator[Update]:
-        """Yield the good updates, in the order of the answers."""
-        for answer in answers:
-            try:
-                update = self._read(answer)
-            except WireError as error:
-                self.failed[answer.site] = str(error)
-            else:
-                yield update
-            self.listener.answered(self.round, answer.site, self.failed.get(answer.site))
-
-    def _read(self, answer: Answer) -> Update:
-        if answer.message is None:
-            raise WireError(answer.failure or "the site gave no answer")
-        fields, tensors = answer.message.fields, answer.message.tensors
-        if type(fields.get("round")) is not int or fields["round"] != self.round:
-            raise WireError(f"the answer is for round {shown(fields.get('round'))}, not for round {self.round}")
-        for key, kind in (("num_examples", int), ("loss", float), ("seconds", float), ("remembers", bool)):
-            if type(fields.get(key)) is not kind:
-                raise WireError(f"the answer's {key} is {shown(fields.get(key))}, which is no {kind.__name__}")
-        if not 0 < fields["num_examples"] <= MOST_EXAMPLES:
-            raise WireError(f"the answer's num_examples is not between 1 and {MOST_EXAMPLES}")
-        if not (math.isfinite(fields["loss"]) and math.isfinite(fields["seconds"])):
-            raise WireError("the answer's loss or seconds are not finite")
-        check_against(tensors, self.template)
-        self.bytes_up += answer.message.size_bytes
-        self.accepted[answer.site] = {
-            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers")},
-            "bytes": answer.message.size_bytes,
-        }
-        return Update(answer.site, self.round, tensors, fields["num_examples"])
 
 
 def digest_of(tensors: Tensors) -> str:

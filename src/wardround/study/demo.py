@@ -10,7 +10,7 @@ from typing import Any
 
 from wardround.algorithms import Central, Local
 from wardround.algorithms.server import ServerSgd
-from wardround.rounds.coordinator import Listener
+from wardround.rounds.listener import Listener
 from wardround.rounds.plan import Plan
 from wardround.study.floor import colour_floor
 from wardround.study.folder import RunFolder

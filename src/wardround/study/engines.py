@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from wardround.errors import PlanError, RunFolderError
-from wardround.rounds.coordinator import Listener
+from wardround.rounds.listener import Listener
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.build import sites_of

@@ -18,7 +18,8 @@ from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
 from wardround.fabric.workers import WorkerFabric
 from wardround.metrics.clinical import Predictions
-from wardround.rounds.coordinator import Coordinator, Listener, RunResult, Silent
+from wardround.rounds.coordinator import Coordinator, RunResult
+from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.plan import Plan
 from wardround.study.build import make_opener, sites_of
 from wardround.study.folder import RunFolder

@@ -15,7 +15,7 @@ import torch
 
 from wardround.errors import PlanError, RunError, RunFolderError
 from wardround.fabric.local import LocalFabric
-from wardround.rounds.coordinator import Silent
+from wardround.rounds.listener import Silent
 from wardround.study.build import sites_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import folder_of, run_on_fabric, run_plan, train

@@ -14,7 +14,7 @@ import pytest
 
 from wardround.errors import RunError
 from wardround.fabric.local import LocalFabric
-from wardround.rounds.coordinator import Silent
+from wardround.rounds.listener import Silent
 from wardround.study.run import run_plan, train
 from wardround.study.spec import parse
 

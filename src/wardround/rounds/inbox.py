@@ -1,0 +1,67 @@
+"""One round's answers, sorted into updates and failures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from wardround.core.update import Tensors, Update
+from wardround.errors import WireError
+from wardround.fabric.base import Answer
+from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
+from wardround.rounds.listener import Listener
+
+
+@dataclass
+class Inbox:
+    """Sorts one round's answers into updates and failures, while the aggregator streams through them.
+
+    Attributes:
+        round: the round that is asked for.
+        template: what was broadcast; an update has its names, shapes and dtypes.
+        listener: is told of each answer.
+        accepted: site -> what `RoundRecord.accepted` says of it.
+        failed: site -> why its answer does not count.
+        bytes_up: bytes of the accepted updates.
+    """
+
+    round: int
+    template: Tensors
+    listener: Listener
+    accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    bytes_up: int = 0
+
+    def updates(self, answers: Iterable[Answer]) -> Iterator[Update]:
+        """Yield the good updates, in the order of the answers."""
+        for answer in answers:
+            try:
+                update = self._read(answer)
+            except WireError as error:
+                self.failed[answer.site] = str(error)
+            else:
+                yield update
+            self.listener.answered(self.round, answer.site, self.failed.get(answer.site))
+
+    def _read(self, answer: Answer) -> Update:
+        if answer.message is None:
+            raise WireError(answer.failure or "the site gave no answer")
+        fields, tensors = answer.message.fields, answer.message.tensors
+        if type(fields.get("round")) is not int or fields["round"] != self.round:
+            raise WireError(f"the answer is for round {shown(fields.get('round'))}, not for round {self.round}")
+        for key, kind in (("num_examples", int), ("loss", float), ("seconds", float), ("remembers", bool)):
+            if type(fields.get(key)) is not kind:
+                raise WireError(f"the answer's {key} is {shown(fields.get(key))}, which is no {kind.__name__}")
+        if not 0 < fields["num_examples"] <= MOST_EXAMPLES:
+            raise WireError(f"the answer's num_examples is not between 1 and {MOST_EXAMPLES}")
+        if not (math.isfinite(fields["loss"]) and math.isfinite(fields["seconds"])):
+            raise WireError("the answer's loss or seconds are not finite")
+        check_against(tensors, self.template)
+        self.bytes_up += answer.message.size_bytes
+        self.accepted[answer.site] = {
+            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers")},
+            "bytes": answer.message.size_bytes,
+        }
+        return Update(answer.site, self.round, tensors, fields["num_examples"])
