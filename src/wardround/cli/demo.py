@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from wardround.study.demo import DemoResult
 
 
+TABLE_COLUMNS = 150
+"""A narrower terminal wraps the lines; intervals are not cut short."""
+
+
 def demo(out: Annotated[Path, typer.Option(help="Folder for the run folders.")] = Path("runs")) -> None:
     """Train on the embedded slide: pooled, each site alone, and federated; then compare them."""
     from wardround.cli.progress import shown
@@ -39,7 +43,7 @@ def _print_table(result: DemoResult) -> None:
         table.add_row(name, _auc(summary, "pooled"), *(_auc(summary, site) for site in sites))
     floor = result.floor
     table.add_row(f"floor: {floor['what']}", _interval(floor["auc"], floor["low"], floor["high"]), *("" for _ in sites))
-    Console().print(table)
+    Console(width=max(Console().width, TABLE_COLUMNS)).print(table)
 
 
 def _auc(summary: dict[str, Any], where: str) -> str:
