@@ -105,7 +105,7 @@ def test_sites_answer_and_faulty_ones_fail_alone(loopback: Loopback, tmp_path: P
     assert finished.mended == ()
     assert (tmp_path / "echo-01234567.sites" / "site_a").is_dir()
     assert sorted(os.listdir(tmp_path)) == ["echo-01234567", "echo-01234567.sites"]
-    assert took_s < 120  # 25 s on two idle cores
+    assert took_s < 120  # a busy machine takes its time
     print(f"start {finished.start_s:.1f} s, small call {rounds(loopback)[0]['seconds'] * 1e3:.0f} ms")
 
 

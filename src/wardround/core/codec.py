@@ -57,7 +57,7 @@ class Message:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the fields as JSON and of the arrays, without framing; the same on every engine."""
+        """Bytes of the fields as JSON and of the arrays, without framing: what the engine adds is not counted."""
         return len(_header(self.fields)) + size_bytes(self.tensors)
 
 
