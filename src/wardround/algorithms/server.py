@@ -12,10 +12,8 @@ import numpy as np
 
 from wardround.algorithms.base import ServerStep
 from wardround.core.context import RoundContext
-from wardround.core.update import Tensors, applied, in_group, of_group
+from wardround.core.update import MODEL_GROUPS, Tensors, applied, in_group, of_group
 from wardround.errors import PlanError
-
-MODEL_GROUPS = ("net/", "stat/")
 
 
 def _model_of(state: Tensors) -> dict[str, np.ndarray]:

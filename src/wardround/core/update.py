@@ -10,6 +10,9 @@ import numpy as np
 Tensors = Mapping[str, np.ndarray]
 """``"group/name"`` -> array. ``net/…`` trainable weights, ``stat/…`` float buffers, ``variate/…`` control variates."""
 
+MODEL_GROUPS = ("net/", "stat/")
+"""The groups that are weights of the model."""
+
 
 @dataclass(frozen=True)
 class Update:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from wardround.core.codec import Message
 
+MAX_FAILURE_LETTERS = 500
+
 
 class Handler(Protocol):
     """A site as a fabric sees it: long-lived, one operation at a time."""
@@ -55,3 +57,8 @@ class Fabric(Protocol):
     def close(self) -> None:
         """End every process and connection the fabric started. Safe to call twice."""
         ...
+
+
+def bounded(text: str) -> str:
+    """Cut another party's words so that it decides neither their length nor what a terminal does with them."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_FAILURE_LETTERS])

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from wardround.core.codec import Message, decode, encode
 from wardround.errors import WardroundError
-from wardround.fabric.base import Answer, Handler
-
-MAX_FAILURE_LETTERS = 500
+from wardround.fabric.base import Answer, Handler, bounded
 
 Opener = Callable[[str], Handler]
 """Opens the site of a name."""
@@ -72,11 +70,11 @@ class LocalFabric:
 def packed(answer: Answer) -> bytes:
     """Write an answer as a frame; one that the wire format does not carry becomes a failure."""
     if answer.message is None:
-        return encode(Message({"failure": _bounded(answer.failure or "no answer")}))
+        return encode(Message({"failure": bounded(answer.failure or "no answer")}))
     try:
         return encode(Message({"answer": dict(answer.message.fields)}, answer.message.tensors))
     except ValueError as error:
-        return encode(Message({"failure": _bounded(f"the answer cannot be sent: {error}")}))
+        return encode(Message({"failure": bounded(f"the answer cannot be sent: {error}")}))
 
 
 def unpacked(site: str, frame: bytes) -> Answer:
@@ -89,9 +87,4 @@ def unpacked(site: str, frame: bytes) -> Answer:
     if isinstance(fields, dict):
         return Answer(site, Message(fields, message.tensors))
     failure = message.fields.get("failure", "the answer holds neither an answer nor a failure")
-    return Answer(site, failure=_bounded(str(failure)))
-
-
-def _bounded(sentence: str) -> str:
-    # Failures are printed and kept; a site decides neither their length nor what a terminal does with them.
-    return "".join(letter if letter.isprintable() else " " for letter in sentence[:MAX_FAILURE_LETTERS])
+    return Answer(site, failure=bounded(str(failure)))

@@ -121,7 +121,7 @@ class WorkerFabric:
 
 
 class _Worker:
-    """One process, started when it is first needed."""
+    """One process; it is started with the fabric, and again when it is gone."""
 
     def __init__(self, make_opener: Callable[[], Opener]) -> None:
         self._make_opener = make_opener

@@ -200,11 +200,16 @@ def calibration_error(predictions: Predictions, weights: FloatArray | None = Non
         Shape ``(...)``, within [0, 1]; NaN without any weight.
     """
     weights = _weights(weights, len(predictions))
-    confidence = predictions.probabilities.max(axis=1, initial=0).astype(np.float64)
-    correct = predictions.predicted == predictions.labels
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    confidence, correct, bins = confidence_bins(predictions)
     gaps = np.eye(CALIBRATION_BINS)[bins] * (correct - confidence)[:, None]
     return _ratio(np.abs(weights @ gaps).sum(axis=-1), weights.sum(axis=-1))
+
+
+def confidence_bins(predictions: Predictions) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the probability of each predicted class, whether it is right, and its calibration bin, ``(N,)`` each."""
+    confidence = predictions.probabilities.max(axis=1, initial=0).astype(np.float64)
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    return confidence, predictions.predicted == predictions.labels, bins
 
 
 def confusion_matrix(predictions: Predictions) -> NDArray[np.int64]:

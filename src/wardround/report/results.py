@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wardround.metrics.clinical import CALIBRATION_BINS, Predictions, binary_auc, roc_curve
+from wardround.metrics.clinical import CALIBRATION_BINS, Predictions, binary_auc, confidence_bins, roc_curve
 from wardround.metrics.intervals import Description, Estimate
 from wardround.report.drawing import DASHES, INK, MUTED, PALETTE, Panel, colours, draw, legend_below
 from wardround.report.reading import Results
@@ -140,9 +140,7 @@ def reliability(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.nd
     Returns:
         Mean probability, share that is right, and number of images, ``(B,)`` each; empty bins are left out.
     """
-    confidence = predictions.probabilities.max(axis=1).astype(np.float64)
-    correct = predictions.predicted == predictions.labels
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    confidence, correct, bins = confidence_bins(predictions)
     numbers = np.bincount(bins, minlength=CALIBRATION_BINS)
     filled = numbers > 0
     said = np.bincount(bins, confidence, CALIBRATION_BINS)[filled] / numbers[filled]

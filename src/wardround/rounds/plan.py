@@ -61,6 +61,10 @@ class Evaluation:
         if self.every < 0 or self.bootstrap < 0 or self.min_positives < 1:
             raise PlanError("evaluation needs every >= 0, bootstrap >= 0 and min_positives >= 1")
 
+    def shares_predictions(self, public: bool) -> bool:
+        """Whether predictions leave a site whose images are published, or are not."""
+        return self.share == "predictions" or (self.share == "auto" and public)
+
 
 @dataclass(frozen=True)
 class Plan:

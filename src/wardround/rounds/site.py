@@ -14,7 +14,7 @@ from torch import nn
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.files import SYNC_ROUND_S
-from wardround.core.update import Tensors, all_finite
+from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import SiteError, WireError
@@ -163,8 +163,7 @@ class Site:
 
     @property
     def _shares_predictions(self) -> bool:
-        share = self._plan.evaluation.share
-        return share == "predictions" or (share == "auto" and self._data.test.public)
+        return self._plan.evaluation.shares_predictions(self._data.test.public)
 
     def _context(self, body: Message) -> RoundContext:
         round_index, cohort = body.fields["round"], tuple(body.fields["cohort"])
@@ -191,4 +190,4 @@ class Site:
 
 
 def _without_weights(memory: Tensors) -> Tensors:
-    return {name: value for name, value in memory.items() if not name.startswith(("net/", "stat/"))}
+    return {name: value for name, value in memory.items() if not name.startswith(MODEL_GROUPS)}

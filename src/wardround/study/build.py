@@ -36,13 +36,17 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
 
     Raises:
         DataError: the images cannot be used.
+        PlanError: the plan asks for more sites than train.
     """
     images = plan.data.source.load(data_root)
     dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole)
     for site in dealt:
         _refuse_unfit(site)
     named = {site: _named(data, site) for site, data in dealt.items()}
-    return {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
+    sites = {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
+    if whole:
+        plan.check_cohort(sum(bool(len(site.train)) for site in sites.values()))
+    return sites
 
 
 def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
@@ -54,8 +58,12 @@ def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
 def make_opener(plan_json: str, data_root: str | None, store_root: str, whole: bool = True) -> Opener:
     """Load the data once and return what opens sites; runs in the process that hosts them."""
     plan = from_json(plan_json)
-    sites = sites_of(plan, Path(data_root) if data_root else None, whole)
-    return partial(_open, plan, sites, Workbench(task_of(plan, sites), plan.seed), Path(store_root))
+    return opener_for(plan, sites_of(plan, Path(data_root) if data_root else None, whole), Path(store_root))
+
+
+def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path) -> Opener:
+    """Return what opens sites whose data is loaded already."""
+    return partial(_open, plan, sites, Workbench(task_of(plan, sites), plan.seed), store_root)
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:

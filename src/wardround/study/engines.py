@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from wardround.errors import PlanError, RunFolderError
+from wardround.errors import PlanError
 from wardround.rounds.listener import Listener
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
@@ -42,10 +42,8 @@ def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: boo
 
     plan.check()
     path = folder_of(plan, out).absolute()
-    if path.exists() and resume and RunFolder(path).is_done():
+    if RunFolder(path).is_settled(plan, resume):
         return path
-    if path.exists() and not resume:
-        raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
     names = tuple(sites_of(plan, data_root))
     path.parent.mkdir(parents=True, exist_ok=True)
     loopback = Loopback(names, path, data_root.absolute() if data_root else None, quorum=plan.quorum or None)

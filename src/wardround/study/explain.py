@@ -26,18 +26,13 @@ def explain(plan: Plan) -> str:
     if algorithm.pooled:
         lines.append("  one place     every image and label: this is the yardstick, not a federation")
         return "\n".join(lines)
-    shares = {
-        "predictions": "and for validation and test images: probabilities, labels, and opaque patient numbers",
-        "metrics": "and for validation and test images: metrics and a confusion matrix",
-    }
-    shared = shares.get(plan.evaluation.share) or (
-        shares["predictions"] if plan.data.source.public else shares["metrics"]
-    )
+    open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
+    shared = "probabilities, labels, and opaque patient numbers" if open_to_all else "metrics and a confusion matrix"
     update = "each site's update, in the clear: it can be attacked to rebuild training images"
     lines += [
         f"  coordinator   {'no weights: they all stay at their site' if isinstance(plan.algorithm, Local) else update}",
         "                each site's number of images and its training loss",
-        f"                {shared}",
+        f"                and for validation and test images: {shared}",
         f"  other sites   {'nothing' if isinstance(plan.algorithm, Local) else 'the broadcast model of every round'}",
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -49,17 +50,37 @@ class RunFolder:
             RunFolderError: it exists and `resume` is off, or it belongs to another plan.
         """
         folder = cls(path)
-        if not path.exists() or (resume and folder._is_bare()):
+        folder.refuse_taken(resume)
+        if not path.exists() or folder._is_bare():
             try:
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(folder.plan_file, to_toml(plan).encode())
             except OSError as error:
                 raise RunFolderError(f"{path} cannot be made ({error.strerror}): choose another --out") from None
             return folder
-        if not resume:
-            raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
         folder.check_plan(plan)
         return folder
+
+    def refuse_taken(self, resume: bool) -> None:
+        """Refuse a folder that is there, unless the run is to go on in it.
+
+        Raises:
+            RunFolderError: it exists and `resume` is off.
+        """
+        if self.path.exists() and not resume:
+            raise RunFolderError(f"{self.path} exists: add --resume to go on with it, or choose another --out")
+
+    def is_settled(self, plan: Plan, resume: bool) -> bool:
+        """Whether `plan` came to its end here before. Every engine asks this first, before it loads anything.
+
+        Raises:
+            RunFolderError: the folder exists and `resume` is off, or the run that ended here is of another plan.
+        """
+        self.refuse_taken(resume)
+        if not (self.path.exists() and self.is_done()):
+            return False
+        self.check_plan(plan)
+        return True
 
     def check_plan(self, plan: Plan) -> None:
         """Check that this is a run of `plan`.
@@ -165,9 +186,11 @@ class RunFolder:
             if path != newest:
                 path.unlink(missing_ok=True)
 
-    def write_tensors(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> None:
-        """Write a safetensors file, atomically."""
-        write_atomically(self.path / name, safetensors.numpy.save(_contiguous(tensors), metadata))
+    def write_tensors(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> str:
+        """Write a safetensors file, atomically, and return its SHA-256 in hex."""
+        content = safetensors.numpy.save(_contiguous(tensors), metadata)
+        write_atomically(self.path / name, content)
+        return hashlib.sha256(content).hexdigest()
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write ``summary.json``, atomically."""

@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from wardround.core.update import Tensors, in_group, of_group
+from wardround.core.update import Tensors, in_group
 from wardround.data.catalogue import MedMnist, Slide
 from wardround.data.catalogue.medmnist import fitted
 from wardround.data.catalogue.slide import stretched, without_dab
@@ -24,7 +24,15 @@ from wardround.errors import DataError, RunFolderError, SiteError
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
 from wardround.study.folder import RunFolder
-from wardround.tasks.classification import EVALUATION_BATCH, Classification, batches, load_weights, to_input, weights_of
+from wardround.tasks.classification import (
+    EVALUATION_BATCH,
+    Classification,
+    batches,
+    by_slot,
+    load_weights,
+    to_input,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,14 +143,10 @@ def _read_model(path: Path, content: bytes, model: ModelSpec) -> tuple[Tensors, 
 
 def _built(task: Classification, seed: int, weights: Tensors, path: Path) -> nn.Module:
     network = task.build(seed)
-    shapes = {name: value.shape for name, value in _flat(weights_of(network)).items()}
+    shapes = {name: value.shape for name, value in by_slot(weights_of(network)).items()}
     if shapes != {name: value.shape for name, value in weights.items()}:
         raise RunFolderError(f"{path} does not hold the weights of the network in plan.toml: remake the run")
     return network
-
-
-def _flat(weights: Tensors) -> Tensors:
-    return of_group(weights, "net") | of_group(weights, "stat")
 
 
 def _memory(folder: RunFolder, site: str, personal: frozenset[str], template: Tensors) -> Tensors:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from wardround.core.codec import canonical_json
-from wardround.core.files import write_atomically
-from wardround.core.update import Tensors, of_group
-from wardround.errors import PlanError, RunFolderError, WardroundError
+from wardround.core.update import Tensors
+from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
 from wardround.fabric.workers import WorkerFabric
@@ -21,10 +18,11 @@ from wardround.metrics.clinical import Predictions
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.plan import Plan
-from wardround.study.build import make_opener, sites_of
+from wardround.study.build import make_opener, opener_for, sites_of
 from wardround.study.folder import RunFolder
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
+from wardround.tasks.classification import by_slot
 
 
 def folder_of(plan: Plan, out: Path | None) -> Path:
@@ -62,20 +60,20 @@ def train(
     plan.check()
     path = folder_of(plan, out)
     folder = RunFolder(path)
-    if resume and path.exists() and folder.is_done():
-        folder.check_plan(plan)
+    if folder.is_settled(plan, resume):
         return path
-    if path.exists() and not resume:
-        raise RunFolderError(f"{path} exists: add --resume to go on with it, or choose another --out")
     sites = sites_of(plan, data_root)
     names = list(sites)
-    plan.check_cohort(sum(bool(len(site.train)) for site in sites.values()))
     if plan.timeout_s and workers == 0:
         raise PlanError("timeout_s cannot be kept without worker processes: give --workers 1 or more, or remove it")
-    opener = partial(make_opener, to_json(plan), str(data_root) if data_root else None, str(folder.store_root))
     if workers is None:
         workers = min(os.cpu_count() or 1, len(names)) if len(names) > 1 or plan.timeout_s else 0
-    fabric: Fabric = WorkerFabric(names, opener, workers) if workers else LocalFabric(names, opener(), encoded)
+    fabric: Fabric
+    if workers:
+        root = str(data_root) if data_root else None
+        fabric = WorkerFabric(names, partial(make_opener, to_json(plan), root, str(folder.store_root)), workers)
+    else:
+        fabric = LocalFabric(names, opener_for(plan, sites, folder.store_root), encoded)
     try:
         run_plan(plan, fabric, path, resume, listener or Silent())
     finally:
@@ -100,24 +98,20 @@ def run_plan(plan: Plan, fabric: Fabric, path: Path, resume: bool, listener: Lis
 
 def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:
     """Run a plan that came as text: the entry point of a distributed engine's server process."""
-    path = Path(run_folder)
-    folder = RunFolder(path)
-    if resume and path.exists() and folder.is_done():
-        return
-    run_plan(from_json(plan_json), fabric, path, resume, Silent())
+    plan, path = from_json(plan_json), Path(run_folder)
+    if not RunFolder(path).is_settled(plan, resume):
+        run_plan(plan, fabric, path, resume, Silent())
 
 
 def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
-    weights = {**of_group(result.weights, "net"), **of_group(result.weights, "stat")}
     # One key: safetensors writes several in an order that differs from process to process.
     facts = {"classes": result.task.classes, "channels": result.task.channels, "personal": result.personal}
     metadata = {"wardround": canonical_json(facts).decode()}
-    model = safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in weights.items()}, metadata)
-    write_atomically(folder.path / "model.safetensors", model)
+    model_sha256 = folder.write_tensors("model.safetensors", by_slot(result.weights), metadata)
     predictions = _predictions(result)
     if predictions:
         folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})
-    folder.write_summary(summarise(plan, result, hashlib.sha256(model).hexdigest()))
+    folder.write_summary(summarise(plan, result, model_sha256))
     folder.drop_checkpoint()
 
 

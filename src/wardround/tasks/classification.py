@@ -76,11 +76,16 @@ def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
     return in_group(_arrays(dict(network.named_parameters())), "net") | in_group(_arrays(buffers), "stat")
 
 
+def by_slot(weights: Tensors) -> dict[str, np.ndarray]:
+    """Return ``net/…`` and ``stat/…`` arrays under the names that the network itself gives them."""
+    return of_group(weights, "net") | of_group(weights, "stat")
+
+
 def load_weights(network: nn.Module, weights: Tensors) -> None:
     """Write ``net/…`` and ``stat/…`` arrays into a network; names that `weights` lacks keep their values."""
     slots = dict(network.named_parameters()) | dict(network.named_buffers())
     with torch.no_grad():
-        for name, value in (of_group(weights, "net") | of_group(weights, "stat")).items():
+        for name, value in by_slot(weights).items():
             slots[name].copy_(torch.from_numpy(np.array(value)))
 
 

@@ -7,8 +7,8 @@ import pytest
 from contracts.fabric_contract import SITES, asking, open_actor
 
 from wardround.core.codec import Message, encode
-from wardround.fabric.base import Answer, Handler
-from wardround.fabric.local import MAX_FAILURE_LETTERS, LocalFabric, packed, unpacked
+from wardround.fabric.base import MAX_FAILURE_LETTERS, Answer, Handler
+from wardround.fabric.local import LocalFabric, packed, unpacked
 
 
 def test_a_site_is_opened_once_and_at_its_first_call() -> None:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from nvflare.collab import CollabCallError, collab
 
+from wardround.core.files import write_atomically
 from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Handler
 from wardround.fabric.flare.fabric import FlareFabric
@@ -129,6 +130,5 @@ def _tell_outcome(ended: bool, kind: str = "", sentence: str = "") -> None:
     path = os.environ.get(OUTCOME)
     if path is None:
         return
-    half = Path(path + ".half")
-    half.write_text(json.dumps({"ended": ended, "kind": kind, "sentence": sentence}))
-    half.replace(path)
+    told = json.dumps({"ended": ended, "kind": kind, "sentence": sentence})
+    write_atomically(Path(path), told.encode(), sync=False)

@@ -22,12 +22,12 @@ from typing import Any
 
 from wardround.core.codec import MAX_FRAME_BYTES
 from wardround.errors import WireError
+from wardround.fabric.base import bounded
 
 WHOLE_BYTES = 4 * 2**20
 CHUNK_BYTES = 8 * 2**20
 CHUNKS_IN_FLIGHT = 3
 MAX_HEAD_BYTES = 2**16
-MAX_SENTENCE_CHARS = 500
 MAX_OP_CHARS = 64
 LONGEST_CALL_S = 24 * 3600.0
 
@@ -66,8 +66,7 @@ def unpack(data: object) -> tuple[Head, memoryview]:
 
 def sentence(text: str) -> str:
     """Cut another party's words to one bounded line that cannot steer a terminal."""
-    line = text.strip().partition("\n")[0]
-    return "".join(char if char.isprintable() else " " for char in line)[:MAX_SENTENCE_CHARS]
+    return bounded(text.strip().partition("\n")[0])
 
 
 def whole_number(head: Head, name: str, largest: int = 2**62) -> int:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from wardround.core.codec import Message
 from wardround.errors import FabricDown, SiteError
+from wardround.fabric.base import MAX_FAILURE_LETTERS
 from wardround.fabric.flare import fabric as flare
 from wardround.fabric.flare import site as flare_site
 from wardround.fabric.flare import wire as flare_wire
@@ -265,7 +266,7 @@ def test_what_a_site_says_is_cut_to_one_bounded_line() -> None:
     fabric = FlareFabric({"a": Replies(pack({"failure": "\x1b[2Jboo" + "o" * 10_000 + "\nmore"}))}, CallError)
     (answer,) = fabric.gather(("a",), "train", Message(), 5.0)
     assert answer.failure is not None
-    assert len(answer.failure) <= flare_wire.MAX_SENTENCE_CHARS
+    assert len(answer.failure) <= MAX_FAILURE_LETTERS
     assert answer.failure.isprintable()
     assert "more" not in answer.failure
 
