@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import tiny
 import torch
 
 from wardround.errors import PlanError, RunError, RunFolderError
+from wardround.fabric.base import Handler
 from wardround.fabric.local import LocalFabric
 from wardround.rounds.listener import Silent
 from wardround.study.build import sites_of
+from wardround.study.engines import choose
 from wardround.study.folder import RunFolder
 from wardround.study.run import folder_of, run_on_fabric, run_plan, train
 from wardround.study.spec import to_json
@@ -68,6 +71,19 @@ def test_the_model_says_what_it_is(run: Path) -> None:
     assert RunFolder(run).summary()["model_sha256"] == digest
 
 
+def test_no_engine_takes_the_finished_run_of_another_plan_for_its_own(run: Path) -> None:
+    other = replace(PLAN, seed=PLAN.seed + 1)
+    with pytest.raises(RunFolderError, match="another plan"):
+        run_on_fabric(to_json(other), LocalFabric((), _unused), str(run), True)
+    with pytest.raises(RunFolderError, match="another plan"):
+        choose("flare-poc", None)(other, run, None, True, Silent())
+    assert choose("flare-poc", None)(PLAN, run, None, True, Silent()) == run.absolute()
+
+
+def _unused(name: str) -> Handler:
+    raise AssertionError(f"site {name} must not be opened")
+
+
 def test_a_finished_run_stays_as_it_is(run: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
     assert train(PLAN, run, resume=True) == run
@@ -97,7 +113,7 @@ def test_a_run_that_stops_says_why_and_goes_on_later(tmp_path: Path) -> None:
     assert "burnt down" in summary["reason"]
     run_on_fabric(to_json(PLAN), tiny.fabric(PLAN, tmp_path / "stores"), str(path), True)
     assert RunFolder(path).is_done()
-    assert not (path / "checkpoint.safetensors").exists()
+    assert not list(path.glob("checkpoint*"))
     run_on_fabric(to_json(PLAN), LocalFabric(tiny.NAMES, refuse), str(path), True)  # type: ignore[arg-type]
 
 
