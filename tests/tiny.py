@@ -15,7 +15,8 @@ from wardround.fabric.local import LocalFabric, Opener
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
 from wardround.rounds.store import SiteStore
-from wardround.study.spec import from_json, parse
+from wardround.study.simulation import introduce_sites, simulated
+from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks.classification import Classification
 from wardround.tasks.models import SmallCnn
 
@@ -74,7 +75,8 @@ def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str,
 
 
 def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:
-    return Site(name, opened, site_data(name, sizes[name], public), bench, SiteStore(stores / name))
+    credentials = simulated(stores, sizes, name) if opened.pipeline.needs_keys else None
+    return Site(name, opened, site_data(name, sizes[name], public), bench, SiteStore(stores / name), credentials)
 
 
 SIZES = tuple((name, 8 + 4 * index) for index, name in enumerate(NAMES))
@@ -82,6 +84,22 @@ SIZES = tuple((name, 8 + 4 * index) for index, name in enumerate(NAMES))
 
 def fabric(of: Plan, stores: Path, encoded: bool = True, public: bool = True) -> LocalFabric:
     """Return three tiny sites in this process."""
-    from wardround.study.spec import to_json
-
+    if of.pipeline.needs_keys:
+        introduce_sites(stores, NAMES)
     return LocalFabric(NAMES, make_opener(to_json(of), SIZES, str(stores), public), encoded)
+
+
+CLIP = {"stage": "clip", "norm": 10.0}
+QUANTISE = {"stage": "quantise", "bits": 16}
+MASKS = {"stage": "masks"}
+PACKED = {"stage": "homomorphic", "scheme": "packed"}
+CKKS = {"stage": "homomorphic", "scheme": "ckks"}
+PIPELINES: dict[str, list[dict[str, Any]]] = {
+    "clipped": [CLIP],
+    "quantised": [CLIP, QUANTISE],
+    "masked": [CLIP, QUANTISE, MASKS],
+    "packed": [CLIP, QUANTISE, PACKED],
+    "packed and masked": [CLIP, QUANTISE, MASKS, PACKED],
+    "ckks": [CLIP, CKKS],
+}
+"""What a plan may do to an update, by name."""

@@ -5,6 +5,7 @@ WardroundError                exit code
 ├── InputError                2   what the user gave cannot be used
 │   ├── PlanError             2   a plan that is misspelt, incomplete or refused
 │   ├── DataError             2   images, labels or a manifest that cannot be used
+│   ├── TrustError            2   a peer, a key or a plan that this site does not trust
 │   └── RunFolderError        2   a run folder that is missing, taken or damaged
 ├── WireError                 –   bytes from another party that are not a legal message
 ├── SiteError                 –   one site could not answer; the others go on
@@ -35,6 +36,10 @@ class PlanError(InputError):
 
 class DataError(InputError):
     """Images, labels or a manifest that cannot be used."""
+
+
+class TrustError(InputError):
+    """A peer, a key or a plan that this site does not trust."""
 
 
 class RunFolderError(InputError):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wardround.core.codec import Message
+from wardround.core.codec import Message, encode
 
 MAX_FAILURE_LETTERS = 500
+
+Body = Message | Mapping[str, Message]
+"""What a call says: the same to all its sites, or to each site something of its own."""
 
 
 class Handler(Protocol):
@@ -39,7 +42,7 @@ class Fabric(Protocol):
         """Names of the sites that can be called, sorted."""
         ...
 
-    def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
+    def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Call `op` at every one of `sites` and yield one answer each, *in the order of* `sites`.
 
         Answers stream through a bounded window, so memory does not grow with the number of sites. A site that raises,
@@ -57,6 +60,14 @@ class Fabric(Protocol):
     def close(self) -> None:
         """End every process and connection the fabric started. Safe to call twice."""
         ...
+
+
+def framed(body: Body) -> Callable[[str], bytes]:
+    """Return what gives a site its frame; one that goes to all sites is written once, and is the same object."""
+    if isinstance(body, Message):
+        frame = encode(body)
+        return lambda _: frame
+    return lambda site: encode(body[site])
 
 
 def bounded(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from wardround.core.codec import Message, decode, encode
 from wardround.errors import WardroundError
-from wardround.fabric.base import Answer, Handler, bounded
+from wardround.fabric.base import Answer, Body, Handler, bounded, framed
 
 Opener = Callable[[str], Handler]
 """Opens the site of a name."""
@@ -51,12 +51,19 @@ class LocalFabric:
         """Return the sites' names, sorted."""
         return self._names
 
-    def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
+    def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Call the sites one after the other; see `Fabric.gather`."""
-        sent = decode(encode(body)) if self.encoded else body
+        if not self.encoded:
+            for site in sites:
+                yield self._host.call(site, op, body if isinstance(body, Message) else body[site])
+            return
+        frames = framed(body)
+        held, sent = b"", Message()
         for site in sites:
-            answer = self._host.call(site, op, sent)
-            yield unpacked(site, packed(answer)) if self.encoded else answer
+            frame = frames(site)
+            if frame is not held:
+                held, sent = frame, decode(frame)
+            yield unpacked(site, packed(self._host.call(site, op, sent)))
 
     def events(self) -> list[str]:
         """Return nothing: there is nothing to mend in one process."""

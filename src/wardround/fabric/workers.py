@@ -14,12 +14,15 @@ from multiprocessing.process import BaseProcess
 
 from wardround.core.codec import Message, decode, encode
 from wardround.errors import FabricDown, WireError
-from wardround.fabric.base import Answer
+from wardround.fabric.base import Answer, Body, framed
 from wardround.fabric.local import Opener, SiteHost, packed, unpacked
 
 MAX_RESTARTS = 2
 START_TIMEOUT_S = 120.0
 WINDOW_PER_WORKER = 2
+
+Frames = Callable[[str], bytes]
+"""Gives a site its frame; see `framed`."""
 
 
 class WorkerFabric:
@@ -47,9 +50,9 @@ class WorkerFabric:
         """Return the sites' names, sorted."""
         return self._names
 
-    def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
+    def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Keep every worker busy, and yield in the order of `sites`; see `Fabric.gather`."""
-        frame = encode(body)
+        frames = framed(body)
         for worker in self._workers:
             if worker.busy:  # with a question that nobody waits for any more: its answer must not be taken for another
                 worker.stop()
@@ -61,8 +64,8 @@ class WorkerFabric:
                 horizon = position + WINDOW_PER_WORKER * len(self._workers)
                 for index, worker in enumerate(self._workers):
                     if not worker.busy and waiting[index] and place[waiting[index][0]] < horizon:
-                        self._send(worker, waiting[index].pop(0), op, frame, timeout_s)
-                for answer in self._collect(op, frame, timeout_s):
+                        self._send(worker, waiting[index].pop(0), op, frames, timeout_s)
+                for answer in self._collect(op, frames, timeout_s):
                     ready[answer.site] = answer
             yield ready.pop(site)
 
@@ -80,13 +83,14 @@ class WorkerFabric:
         """Process numbers of the running workers."""
         return [worker.process.pid for worker in self._workers if worker.process and worker.process.pid]
 
-    def _send(self, worker: _Worker, site: str, op: str, frame: bytes, timeout_s: float | None) -> None:
+    def _send(self, worker: _Worker, site: str, op: str, frames: Frames, timeout_s: float | None) -> None:
+        frame = frames(site)
         try:
             worker.send(site, op, frame, timeout_s)
         except OSError:
             self._replace(worker, site, op, frame, timeout_s)
 
-    def _collect(self, op: str, frame: bytes, timeout_s: float | None) -> Iterator[Answer]:
+    def _collect(self, op: str, frames: Frames, timeout_s: float | None) -> Iterator[Answer]:
         busy = {worker.pipe: worker for worker in self._workers if worker.busy and worker.pipe}
         deadlines = [worker.deadline for worker in busy.values() if worker.deadline is not None]
         patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
@@ -96,7 +100,7 @@ class WorkerFabric:
             try:
                 yield unpacked(site, worker.receive())
             except (EOFError, OSError):
-                self._replace(worker, site, op, frame, timeout_s)
+                self._replace(worker, site, op, frames(site), timeout_s)
         now = time.monotonic()
         for worker in busy.values():
             if worker.busy and worker.deadline is not None and worker.deadline <= now:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from wardround.algorithms import Algorithm
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
-from wardround.errors import PlanError, QuorumLost, RunError, WireError
+from wardround.errors import PlanError, RunError, WireError
 from wardround.fabric.base import Fabric
+from wardround.protect.scheme import Scheme
 from wardround.rounds.assessment import Assessment, Reader, SiteTest
 from wardround.rounds.checks import check_facts
-from wardround.rounds.inbox import Inbox
+from wardround.rounds.exchange import ClearExchange, Exchange, FrameExchange
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
+from wardround.rounds.roster import Roster, introduce
+from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.site import Workbench
 from wardround.tasks.classification import Classification
 
@@ -30,7 +32,9 @@ class RunResult:
     """What a run ends with.
 
     Attributes:
-        weights: weights to save, ``net/…`` and ``stat/…``; personal ones at their initial values.
+        weights: weights to save, ``net/…`` and ``stat/…``; personal ones at their initial values. Empty where the
+            coordinator is blind: the sites hold them.
+        model_sha256: of the model file that the sites wrote; empty where the coordinator writes it.
         personal: names of the weights that stayed at the sites.
         task: what was learned.
         facts: site -> what it said of itself when it joined.
@@ -41,6 +45,7 @@ class RunResult:
     """
 
     weights: Tensors
+    model_sha256: str
     personal: tuple[str, ...]
     task: Classification
     facts: Mapping[str, Mapping[str, Any]]
@@ -84,24 +89,63 @@ class Coordinator:
         personal = algorithm.personal(bench.lend())
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
         self.plan.check_cohort(len(trainers))
+        with clock.phase("keys"):
+            roster = self._roster()
         records, state = self.journal.last() or ([], None)
-        if state is None:
-            state = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
+        start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
+        server = self._server(algorithm, start if state is None else state, records)
+        exchange = self._exchange(algorithm, algorithm.server.broadcast(start), server, roster)
         memories: dict[str, int] = {}
         for record in records:
             memories |= record.memories
         for index in range(len(records), self.plan.rounds):
             ctx = self._context(index, trainers)
-            record, state = self._round(algorithm, task, ctx, state, memories)
-            self.journal.commit(record, state)
+            record = self._round(algorithm, task, ctx, server, exchange, memories)
+            self.journal.commit(record, server.state)
             records.append(record)
             self.listener.completed(record)
         with clock.phase("test"):
-            test, failed = self._assess(algorithm, task, "test", state, memories)
+            test, failed = self._assess(algorithm, task, "test", server, memories)
         for record in records:
             clock.add(record.seconds)
-        weights = {**bench.initial, **algorithm.server.model(state)}
-        return RunResult(weights, tuple(sorted(personal)), task, facts, records, test, failed, clock.seconds)
+        blind = isinstance(server, BlindServer)
+        return RunResult(
+            weights={} if blind else {**bench.initial, **algorithm.server.model(server.state)},
+            model_sha256=server.finish() if isinstance(server, BlindServer) else "",
+            personal=tuple(sorted(personal)),
+            task=task,
+            facts=facts,
+            records=records,
+            test=test,
+            test_failed=failed,
+            seconds=clock.seconds,
+        )
+
+    def _roster(self) -> Roster | None:
+        if not self.plan.pipeline.needs_keys:
+            return None
+        run, identities = self.journal.roster()
+        roster = introduce(self.fabric, run, identities, self._timeout_s)
+        self.journal.keep_roster(roster.run.hex(), {s: key.to_bytes() for s, key in roster.identities.items()})
+        return roster
+
+    def _server(self, algorithm: Algorithm, state: Tensors, records: Sequence[RoundRecord]) -> Server:
+        if not self.plan.pipeline.opens_at_sites:
+            scheme = self._scheme() if self.plan.pipeline.sums_frames else None
+            return OpenServer(self.plan, algorithm.server, scheme, state)
+        last = (records[-1].round, records[-1].state_digest) if records else (-1, "")
+        server = BlindServer(self.fabric, self._timeout_s, *last)
+        server.find()
+        return server
+
+    def _exchange(self, algorithm: Algorithm, template: Tensors, server: Server, roster: Roster | None) -> Exchange:
+        if not self.plan.pipeline.sums_frames:
+            return ClearExchange(self.plan, self.fabric, self.listener, template)
+        num_values = sum(value.size for value in template.values())
+        return FrameExchange(self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server)
+
+    def _scheme(self) -> Scheme:
+        return Scheme.of(self.plan.pipeline, self.plan.weight_total)
 
     def _open(self) -> dict[str, Mapping[str, Any]]:
         body = Message({"digest": self.plan.digest()})
@@ -141,64 +185,48 @@ class Coordinator:
         algorithm: Algorithm,
         task: Classification,
         ctx: RoundContext,
-        state: Tensors,
+        server: Server,
+        exchange: Exchange,
         memories: dict[str, int],
-    ) -> tuple[RoundRecord, Tensors]:
+    ) -> RoundRecord:
         clock = Clock()
-        broadcast = algorithm.server.broadcast(state)
-        body = Message(
-            {
-                "round": ctx.round,
-                "cohort": list(ctx.cohort),
-                "population": ctx.population,
-                "accepted": {site: memories[site] for site in ctx.cohort if site in memories},
-            },
-            broadcast,
-        )
-        inbox = Inbox(ctx.round, broadcast, self.listener)
+        accepted = {site: memories[site] for site in ctx.cohort if site in memories}
+        body = {"round": ctx.round, "cohort": list(ctx.cohort), "population": ctx.population, "accepted": accepted}
         with clock.phase("train"):
-            answers = self.fabric.gather(ctx.cohort, "train", body, self._timeout_s)
-            total = self.plan.aggregator.combine(inbox.updates(answers))
-        quorum = self.plan.quorum or len(ctx.cohort) // 2 + 1
-        if len(total.sites) < quorum:
-            reasons = "; ".join(f"{site}: {reason}" for site, reason in inbox.failed.items())
-            raise QuorumLost(
-                f"round {ctx.round} had {len(total.sites)} good updates, its quorum is {quorum} ({reasons}): "
-                "mend the sites and go on with --resume"
-            )
+            collected = exchange.collect(ctx, server.broadcast(body))
         with clock.phase("server"):
-            # The step sees who is in the mean: SCAFFOLD weighs the change of the variates by their share.
-            state = algorithm.server.apply(state, total.mean(), replace(ctx, cohort=total.sites))
+            digest = server.advance(ctx, collected)
+        carried_down, carried_up = server.carried()
         record = RoundRecord(
             round=ctx.round,
             cohort=ctx.cohort,
-            accepted=inbox.accepted,
-            failed=inbox.failed,
-            events=(),
+            accepted=collected.accepted,
+            failed=collected.failed,
+            events=collected.events,
             validation={},
-            bytes_down=len(ctx.cohort) * body.size_bytes,
-            bytes_up=inbox.bytes_up,
+            bytes_down=collected.bytes_down + carried_down,
+            bytes_up=collected.bytes_up + carried_up,
             seconds={},
-            state_digest=digest_of(state),
+            state_digest=digest,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:
             with clock.phase("validate"):
-                looked, missing = self._assess(algorithm, task, "val", state, memories)
+                looked, missing = self._assess(algorithm, task, "val", server, memories)
             mishaps = [f"site {site} is missing from the validation: {reason}" for site, reason in missing.items()]
-            record = record.having(validation=looked.values(), events=tuple(mishaps))
-        events = (*record.events, *self.fabric.events())
-        return record.having(events=events, seconds=clock.seconds), state
+            record = record.having(validation=looked.values(), events=(*record.events, *mishaps))
+        events = (*record.events, *server.events(), *self.fabric.events())
+        return record.having(events=events, seconds=clock.seconds)
 
     def _assess(
         self,
         algorithm: Algorithm,
         task: Classification,
         part: str,
-        state: Tensors,
+        server: Server,
         memories: Mapping[str, int],
     ) -> tuple[Assessment, dict[str, str]]:
-        body = Message({"part": part, "accepted": dict(memories)}, algorithm.server.model(state))
+        body = server.model({"part": part, "accepted": dict(memories)})
         failed: dict[str, str] = {}
         tests: dict[str, SiteTest] = {}
         reader = Reader(
@@ -222,16 +250,6 @@ class Coordinator:
     @property
     def _timeout_s(self) -> float | None:
         return self.plan.timeout_s or None
-
-
-def digest_of(tensors: Tensors) -> str:
-    """Return the SHA-256 of names, dtypes, shapes and values, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name}\x1f{value.dtype.str}\x1f{value.shape}\x1f".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 class Clock:

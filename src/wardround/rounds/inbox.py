@@ -58,10 +58,12 @@ class Inbox:
             raise WireError(f"the answer's num_examples is not between 1 and {MOST_EXAMPLES}")
         if not (math.isfinite(fields["loss"]) and math.isfinite(fields["seconds"])):
             raise WireError("the answer's loss or seconds are not finite")
+        if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
+            raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         self.accepted[answer.site] = {
-            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers")},
+            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers", "cut") if key in fields},
             "bytes": answer.message.size_bytes,
         }
         return Update(answer.site, self.round, tensors, fields["num_examples"])

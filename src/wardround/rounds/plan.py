@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wardround.aggregate import Mean
@@ -15,6 +15,9 @@ from wardround.core.codec import canonical_json
 from wardround.data.catalogue import Source
 from wardround.data.sites import Parts, SiteRule
 from wardround.errors import PlanError
+from wardround.protect.attempt import default_threshold
+from wardround.protect.pipeline import Pipeline
+from wardround.protect.quantise import Quantise
 from wardround.tasks.models import ModelSpec
 
 SHARES = ("auto", "predictions", "metrics")
@@ -77,6 +80,7 @@ class Plan:
         sites_per_round: cohort size; 0 takes every site.
         quorum: good updates a round needs; 0 needs more than half of the cohort.
         timeout_s: seconds a site may take for one answer; 0 waits for ever.
+        pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
     """
 
@@ -88,6 +92,7 @@ class Plan:
     server: ServerStep
     aggregator: Mean
     evaluation: Evaluation
+    pipeline: Pipeline = field(default_factory=Pipeline)
     seed: int = 1
     rounds: int = 20
     sites_per_round: int = 0
@@ -120,6 +125,10 @@ class Plan:
         if isinstance(self.algorithm, Local) and self.average_decay:
             raise PlanError("local shares no weights, so there is nothing to average: remove average_decay")
 
+        self.pipeline.check()
+        if self.pipeline.stages and isinstance(self.algorithm, Central | Local):
+            raise PlanError("central and local send no update that could be protected: remove the protect stages")
+
     def check_cohort(self, num_trainers: int) -> None:
         """Refuse a cohort or a quorum that the sites cannot make up.
 
@@ -132,6 +141,21 @@ class Plan:
         for key, wanted in (("sites_per_round", self.sites_per_round), ("quorum", self.quorum)):
             if wanted > num_trainers:
                 raise PlanError(f"{key} = {wanted}, but only {num_trainers} sites train: lower it")
+        cohort = self.sites_per_round or num_trainers
+        if self.pipeline.needs_keys and cohort < 2:
+            raise PlanError("a sum over one site is that site's update: masks and encryption need two sites or more")
+        if self.pipeline.sums_frames and cohort > self.weight_total:
+            raise PlanError(
+                f"{cohort} sites cannot share weight_total = {self.weight_total}: raise weight_total in the quantise "
+                "stage"
+            )
+        if self.pipeline.masks:
+            default_threshold(cohort, self.pipeline.masks.threshold)
+
+    @property
+    def weight_total(self) -> int:
+        """Largest sum of the integer weights of a round, where updates are summed as frames."""
+        return self.pipeline.quantise.weight_total if self.pipeline.quantise else Quantise().weight_total
 
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""

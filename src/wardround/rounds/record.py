@@ -16,7 +16,8 @@ class RoundRecord:
     Attributes:
         round: index, from 0.
         cohort: sites that were asked.
-        accepted: site -> its training loss, number of examples, seconds, and bytes of its update.
+        accepted: site -> its training loss, number of examples, seconds, and bytes of its update; where updates are
+            summed as frames, also its integer weight and the share of values that were cut to their range.
         failed: site -> the sentence that says why its answer does not count.
         events: what the fabric had to mend (restarts, retries).
         validation: metric -> value for each site, and under ``pooled``; empty in rounds without a look.
@@ -72,6 +73,14 @@ class Journal(Protocol):
 
     def last(self) -> tuple[list[RoundRecord], Tensors] | None:
         """Return the completed rounds and the state after the last of them, or ``None`` before the first."""
+        ...
+
+    def roster(self) -> tuple[str, Mapping[str, bytes]]:
+        """Return the run's name in hex and its sites' public keys; empty before the sites agreed on keys."""
+        ...
+
+    def keep_roster(self, run: str, identities: Mapping[str, bytes]) -> None:
+        """Keep them."""
         ...
 
     def commit(self, record: RoundRecord, state: Tensors) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,14 +14,19 @@ from torch import nn
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.files import SYNC_ROUND_S
+from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import SiteError, WireError
 from wardround.metrics.clinical import confusion_matrix
 from wardround.metrics.intervals import describe
+from wardround.rounds.digests import digest_of
+from wardround.rounds.keyring import Credentials
+from wardround.rounds.model_file import MODEL_FILE, model_file
+from wardround.rounds.outlet import Outlet
 from wardround.rounds.plan import Plan
+from wardround.rounds.replica import Replica
 from wardround.rounds.store import SiteStore
 from wardround.tasks.classification import Classification, load_weights, weights_of
 
@@ -56,11 +62,28 @@ class Site:
         name: of the site.
     """
 
-    def __init__(self, name: str, plan: Plan, data: SiteData, workbench: Workbench, store: SiteStore) -> None:
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        data: SiteData,
+        workbench: Workbench,
+        store: SiteStore,
+        credentials: Credentials | None = None,
+    ) -> None:
         """Check the plan for this site.
+
+        Args:
+            name: of the site.
+            plan: of the run.
+            data: the site's images.
+            workbench: the process's network.
+            store: where the site keeps what it remembers.
+            credentials: who the site is and whom it trusts; needed where the plan masks or encrypts.
 
         Raises:
             PlanError: the plan is refused.
+            TrustError: the plan needs keys and there are none, or the operator did not approve the plan.
         """
         plan.check()
         self.name = name
@@ -71,14 +94,22 @@ class Site:
         self._algorithm = plan.composed()
         self._personal = self._algorithm.personal(workbench.lend())
         self._lock = threading.Lock()
-        self._operations: Mapping[str, Callable[[Message], Message]] = {
+        shared = {key: value for key, value in workbench.initial.items() if key not in self._personal}
+        self._outlet = Outlet(name, plan, store, credentials) if plan.pipeline.sums_frames else None
+        self._replica = Replica(store.folder, self._algorithm.server, shared) if plan.pipeline.opens_at_sites else None
+        self._operations: dict[str, Callable[[Message], Message]] = {
             "open": self._open,
             "train": self._train,
             "evaluate": self._evaluate,
         }
+        if self._outlet is not None:
+            self._operations |= self._outlet.operations
+        if self._replica is not None and self._outlet is not None:
+            self._operations |= self._outlet.replication(self._replica)
+            self._operations["finish"] = self._finish
 
     def handle(self, op: str, body: Message) -> Message:
-        """Carry out ``open``, ``train`` or ``evaluate``, one at a time.
+        """Carry out one operation at a time: ``open``, ``train``, ``evaluate``, and what the protections add.
 
         Raises:
             SiteError: the operation is unknown, or the request does not fit this site's run.
@@ -114,10 +145,17 @@ class Site:
         began = time.perf_counter()
         ctx = self._context(body)
         accepted_round = body.fields["accepted"].get(self.name, -1)
+        broadcast = self._broadcast(body)
+        cause = ""
+        if self._outlet is not None:
+            cause = f"{self._plan.digest()} {digest_of(broadcast)} {accepted_round}"
+            trained = self._outlet.trained(ctx.round, cause)
+            if trained is not None:
+                return Message(trained)
         memory = self._store.read(accepted_round)
-        network = self._bench.lend(self._personal_of(memory), self._checked(body.tensors))
+        network = self._bench.lend(self._personal_of(memory), self._checked(broadcast))
         result = self._algorithm.local.run(
-            self._bench.task, network, self._data.train, body.tensors, _without_weights(memory), ctx
+            self._bench.task, network, self._data.train, broadcast, _without_weights(memory), ctx
         )
         if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
@@ -126,6 +164,7 @@ class Site:
             self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
         shared = {name: value for name, value in result.change.items() if name not in self._personal}
+        shared = dict(self._plan.pipeline.clipped(shared))
         fields = {
             "round": ctx.round,
             "num_examples": len(self._data.train),
@@ -133,11 +172,26 @@ class Site:
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
         }
-        return Message(fields, shared)
+        if self._outlet is None:
+            return Message(fields, shared)
+        return Message(self._outlet.hold(ctx, cause, fields, broadcast, shared))
+
+    def _broadcast(self, body: Message) -> Tensors:
+        return body.tensors if self._replica is None else self._replica.broadcast(_opened(body))
+
+    def _finish(self, body: Message) -> Message:
+        if self._replica is None:
+            raise SiteError("the coordinator holds this run's weights")
+        weights = {**self._bench.initial, **self._replica.model(_opened(body))}
+        content = model_file(weights, self._bench.task, tuple(sorted(self._personal)))
+        self._store.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._store.folder / MODEL_FILE, content)
+        return Message({"sha256": hashlib.sha256(content).hexdigest()})
 
     def _evaluate(self, body: Message) -> Message:
         memory = self._store.read(body.fields["accepted"].get(self.name, -1))
-        network = self._bench.lend(self._personal_of(memory), self._checked(body.tensors))
+        weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
+        network = self._bench.lend(self._personal_of(memory), self._checked(weights))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
         predictions = self._bench.task.predict(network, images)
         if self._shares_predictions:
@@ -187,6 +241,13 @@ class Site:
         if not self._personal:
             return {}
         return {name: value for name, value in weights_of(network).items() if name in self._personal}
+
+
+def _opened(body: Message) -> int:
+    last = body.fields.get("opened")
+    if type(last) is not int or last < -1:
+        raise WireError(f"the request's opened is {last!r}, which is no round")
+    return last
 
 
 def _without_weights(memory: Tensors) -> Tensors:

@@ -21,10 +21,12 @@ class SiteStore:
 
     Attributes:
         folder: made on the first write; a site that remembers nothing leaves no trace.
+        kind: what is kept, the first word of its files.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "memory") -> None:
         self.folder = folder
+        self.kind = kind
 
     def read(self, accepted_round: int) -> Tensors:
         """Return the memory after `accepted_round`; empty for -1.
@@ -38,7 +40,9 @@ class SiteStore:
         try:
             return safetensors.numpy.load(path.read_bytes())
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise SiteError(f"the memory of round {accepted_round} cannot be read from {path.name}: {error}") from None
+            raise SiteError(
+                f"the {self.kind} of round {accepted_round} cannot be read from {path.name}: {error}"
+            ) from None
 
     def write(self, round_index: int, memory: dict[str, np.ndarray], sync: bool = True) -> None:
         """Keep the memory of `round_index`, replacing what an abandoned attempt at it left; see `write_atomically`."""
@@ -48,11 +52,11 @@ class SiteStore:
     def forget(self, accepted_round: int) -> None:
         """Drop memories older than the one the coordinator builds on."""
         for path in self._files():
-            if int(path.stem.removeprefix("memory-")) < accepted_round:
+            if int(path.stem.removeprefix(f"{self.kind}-")) < accepted_round:
                 path.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("memory-*.safetensors"))
+        return sorted(self.folder.glob(f"{self.kind}-*.safetensors"))
 
     def _path(self, round_index: int) -> Path:
-        return self.folder / f"memory-{round_index:06d}.safetensors"
+        return self.folder / f"{self.kind}-{round_index:06d}.safetensors"

@@ -12,11 +12,15 @@ import numpy as np
 
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData, partition
-from wardround.errors import DataError, SiteError
+from wardround.errors import DataError, SiteError, TrustError
 from wardround.fabric.local import Opener
+from wardround.protect.home import Home
+from wardround.protect.vault import Vault, passphrase_from_environment
+from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
 from wardround.rounds.store import SiteStore
+from wardround.study.simulation import VAULT, simulated
 from wardround.study.spec import from_json
 from wardround.tasks.classification import Classification
 
@@ -55,10 +59,10 @@ def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
     return Classification(plan.model, images.shape[2], images.classes, images.malignant)
 
 
-def make_opener(plan_json: str, data_root: str | None, store_root: str, whole: bool = True) -> Opener:
-    """Load the data once and return what opens sites; runs in the process that hosts them."""
+def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:
+    """Load the data once and return what opens simulated sites; runs in the process that hosts them."""
     plan = from_json(plan_json)
-    return opener_for(plan, sites_of(plan, Path(data_root) if data_root else None, whole), Path(store_root))
+    return opener_for(plan, sites_of(plan, Path(data_root) if data_root else None), Path(store_root))
 
 
 def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path) -> Opener:
@@ -67,14 +71,57 @@ def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path) -> O
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
-    """Open one site in a process of its own (the entry point of a distributed engine)."""
-    return make_opener(plan_json, data_root, store_root, whole=False)(site)  # type: ignore[return-value]
+    """Open one site in a process of its own (the entry point of a distributed engine).
+
+    Where the plan needs keys, they are those of the site's own home folder; see `deployed`.
+
+    Raises:
+        TrustError: there are none, or the operator did not approve the plan.
+    """
+    plan = from_json(plan_json)
+    sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
+    store = SiteStore(Path(store_root) / site)
+    credentials = deployed(plan, site, store.folder / VAULT) if plan.pipeline.needs_keys else None
+    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials)
+
+
+def deployed(plan: Plan, site: str, vault: Path) -> Credentials:
+    """Return the credentials of a site in a deployment, from its home folder and its operator's passphrase.
+
+    Args:
+        plan: of the run.
+        site: name of this site.
+        vault: folder for the secrets of this run.
+
+    Raises:
+        TrustError: keys or trust are missing, the passphrase is wrong, or the plan trusts the coordinator unsaid.
+    """
+    home, passphrase = Home.of(None), passphrase_from_environment()
+    stage = plan.pipeline.homomorphic
+    if stage and not plan.pipeline.masks and not stage.honest_coordinator:
+        raise TrustError(
+            "without masks a coordinator could send one site's ciphertext as the sum and have it opened: add a masks "
+            "stage, or say honest_coordinator = true in the homomorphic stage"
+        )
+    return Credentials(home.identity(passphrase), home.trust(), Vault(vault, passphrase))
 
 
 def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:
+    credentials = simulated(store_root, sites, name) if plan.pipeline.needs_keys and name in sites else None
+    return _opened(plan, sites, bench, SiteStore(store_root / name), name, credentials)
+
+
+def _opened(
+    plan: Plan,
+    sites: Mapping[str, SiteData],
+    bench: Workbench,
+    store: SiteStore,
+    name: str,
+    credentials: Credentials | None,
+) -> Site:
     if name not in sites:
         raise SiteError(f"there is no data for site {name!r}: the data holds {', '.join(sites)}")
-    return Site(name, plan, sites[name], bench, SiteStore(store_root / name))
+    return Site(name, plan, sites[name], bench, store, credentials)
 
 
 def _refuse_unfit(site: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wardround.algorithms import Local
+from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
 from wardround.study.spec import to_table
 
@@ -26,19 +27,78 @@ def explain(plan: Plan) -> str:
     if algorithm.pooled:
         lines.append("  one place     every image and label: this is the yardstick, not a federation")
         return "\n".join(lines)
+    if plan.pipeline.stages:
+        lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
     shared = "probabilities, labels, and opaque patient numbers" if open_to_all else "metrics and a confusion matrix"
-    update = "each site's update, in the clear: it can be attacked to rebuild training images"
     lines += [
-        f"  coordinator   {'no weights: they all stay at their site' if isinstance(plan.algorithm, Local) else update}",
-        "                each site's number of images and its training loss",
-        f"                and for validation and test images: {shared}",
-        f"  other sites   {'nothing' if isinstance(plan.algorithm, Local) else 'the broadcast model of every round'}",
+        *_seen(plan),
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
-        "(epsilon, delta) covers nothing: no noise is added. No site's update is hidden. One site can spoil the mean.",
+        f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
+        "(epsilon, delta) covers nothing: no noise is added. " + _spoiling(plan),
     ]
     return "\n".join(lines)
+
+
+def _protection(plan: Plan) -> list[str]:
+    pipeline = plan.pipeline
+    stages = " -> ".join(_settings(stage, "stage") for stage in to_table(plan)["protect"])
+    opener = "the sites, each of which takes the server step" if pipeline.opens_at_sites else "the coordinator"
+    lines = [f"protect   {stages}", f"opened by {opener}"]
+    if pipeline.sums_frames:
+        lines.append(f"frames    {_frames(Scheme.of(pipeline, plan.weight_total))}")
+    return [*lines, ""]
+
+
+def _frames(scheme: Scheme) -> str:
+    per_float = scheme.frame_bytes(slice(0, scheme.part_values)) / scheme.part_values
+    size = f"{per_float:.2f} bytes per float up (plain: 4.00)"
+    if scheme.lattice is None:
+        return size
+    lattice = scheme.lattice
+    return (
+        f"{size}; N = {lattice.degree}, q of {lattice.total_bits} bits: {lattice.classical_bits} bits of security, "
+        f"{lattice.quantum_bits} against quantum attacks; sums up to weight {scheme.weight_total}"
+    )
+
+
+def _seen(plan: Plan) -> list[str]:
+    pipeline = plan.pipeline
+    if isinstance(plan.algorithm, Local):
+        return ["  coordinator   no weights: they all stay at their site", "  other sites   nothing"]
+    if pipeline.masks and pipeline.homomorphic:
+        coordinator = "nothing of any update, and not the model: it adds masked ciphertexts"
+    elif pipeline.homomorphic:
+        coordinator = (
+            "ciphertexts, and not the model; but one that sends a single site's ciphertext as the sum has it opened: "
+            "only for a coordinator that follows the protocol"
+        )
+    elif pipeline.masks:
+        coordinator = "the sum of the updates and the model; no single update, unless all other sites side with it"
+    else:
+        coordinator = "each site's update, in the clear: it can be attacked to rebuild training images"
+    others = "the broadcast model of every round"
+    if pipeline.opens_at_sites:
+        others = "the sum of every round, and so the model"
+    if pipeline.homomorphic and not pipeline.masks:
+        others += "; with the shared key, every update whose ciphertext the coordinator gives them"
+    lines = [f"  coordinator   {coordinator}", f"  other sites   {others}"]
+    if pipeline.masks:
+        lines.append(
+            "  both together the sum of the honest sites' updates; see SECURITY.md for how many may side with it"
+        )
+    return lines
+
+
+def _spoiling(plan: Plan) -> str:
+    if not plan.pipeline.sums_frames:
+        clipped = " beyond its clip" if plan.pipeline.clip else ""
+        return f"No site's update is hidden. One site can spoil the mean{clipped}."
+    return (
+        "No update can be judged by itself, so a site can pull the mean as far as its range and weight reach; a sum "
+        "whose norm honest sites cannot make voids the round."
+    )
 
 
 def _settings(table: dict[str, object], key: str) -> str:

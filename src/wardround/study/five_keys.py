@@ -10,14 +10,18 @@ from wardround.errors import PlanError
 
 FIVE_KEYS = ("rounds", "clients_per_round", "learning_rate", "dp_epsilon", "he_precision")
 
-PROTECTIONS = {"dp_epsilon": "differential privacy", "he_precision": "the encrypted sum"}
+PROTECTIONS = {"dp_epsilon": "differential privacy"}
 """Keys that need a protection, which this version does not have yet."""
+
+PRECISION_BITS = (4, 32)
 
 
 def from_five_keys(table: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the five keys; everything else takes the documented defaults.
 
     Defaults: the embedded slide, four sites, the small CNN, FedAvg with one local pass per round, batches of 32.
+    ``he_precision`` is the bits of one value: updates are clipped to norm 10, quantised, masked and encrypted in the
+    packed scheme, and the sites open the sum.
 
     Returns:
         The tables of a plan, as `spec.parse` takes them.
@@ -46,4 +50,18 @@ def from_five_keys(table: Mapping[str, Any]) -> dict[str, Any]:
         plan["sites_per_round"] = table["clients_per_round"]
     if "learning_rate" in table:
         plan["training"]["learning_rate"] = table["learning_rate"]
+    if table.get("he_precision") is not None:
+        plan["protect"] = _encrypted(table["he_precision"])
     return plan
+
+
+def _encrypted(bits: Any) -> list[dict[str, Any]]:
+    least, most = PRECISION_BITS
+    if type(bits) is not int or not least <= bits <= most:
+        raise PlanError(f"he_precision = {bits!r} is no whole number of bits from {least} to {most}")
+    return [
+        {"stage": "clip", "norm": 10.0},
+        {"stage": "quantise", "bits": bits},
+        {"stage": "masks"},
+        {"stage": "homomorphic", "scheme": "packed"},
+    ]

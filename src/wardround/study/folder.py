@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import Tensors
 from wardround.errors import RunFolderError
+from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.spec import load, to_toml
@@ -27,6 +29,7 @@ class RunFolder:
     ```text
     plan.toml            every setting, defaults spelt out
     rounds.jsonl         one line per completed round
+    roster.json          public keys of the sites, where they agreed on keys
     checkpoint-N.safetensors  the server's state after round N, the last; gone when the run is done
     model.safetensors    the trained weights
     predictions.safetensors  on the test parts, where they may leave their site
@@ -167,6 +170,26 @@ class RunFolder:
         write_atomically(self.path / "rounds.jsonl", b"".join(_line(record) for record in records))
         return records, state
 
+    def roster(self) -> tuple[str, dict[str, bytes]]:
+        """Return who agreed on keys for this run; see `Journal.roster`.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        path = self.path / "roster.json"
+        if not path.exists():
+            return "", {}
+        try:
+            held = json.loads(path.read_bytes())
+            return str(held["run"]), {str(site): bytes.fromhex(key) for site, key in held["identities"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(f"{path} is damaged: {error}") from None
+
+    def keep_roster(self, run: str, identities: Mapping[str, bytes]) -> None:
+        """Keep who agreed on keys; see `Journal.keep_roster`."""
+        held = {"run": run, "identities": {site: key.hex() for site, key in sorted(identities.items())}}
+        write_atomically(self.path / "roster.json", json.dumps(held, indent=1).encode() + b"\n")
+
     def commit(self, record: RoundRecord, state: Tensors) -> None:
         """Keep a completed round; see `Journal.commit`.
 
@@ -186,11 +209,26 @@ class RunFolder:
             if path != newest:
                 path.unlink(missing_ok=True)
 
-    def write_tensors(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> str:
-        """Write a safetensors file, atomically, and return its SHA-256 in hex."""
-        content = safetensors.numpy.save(_contiguous(tensors), metadata)
+    def write_file(self, name: str, content: bytes) -> str:
+        """Write a file, atomically, and return its SHA-256 in hex."""
         write_atomically(self.path / name, content)
         return hashlib.sha256(content).hexdigest()
+
+    def take_model(self, site: str) -> None:
+        """Copy the trained weights from the store of a site on this machine, where the coordinator is blind.
+
+        Raises:
+            RunFolderError: they are not those that the sites agreed on.
+        """
+        held = self.store_root / site / MODEL_FILE
+        content = held.read_bytes() if held.exists() else b""
+        if hashlib.sha256(content).hexdigest() != self.summary().get("model_sha256"):
+            raise RunFolderError(f"{held} is not the model that the sites agreed on: finish the run with --resume")
+        self.write_file(MODEL_FILE, content)
+
+    def write_tensors(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> str:
+        """Write a safetensors file, atomically, and return its SHA-256 in hex."""
+        return self.write_file(name, safetensors.numpy.save(_contiguous(tensors), metadata))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write ``summary.json``, atomically."""

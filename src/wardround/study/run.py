@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from wardround.core.codec import canonical_json
 from wardround.core.update import Tensors
 from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Fabric
@@ -17,12 +16,13 @@ from wardround.fabric.workers import WorkerFabric
 from wardround.metrics.clinical import Predictions
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.listener import Listener, Silent
+from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.plan import Plan
 from wardround.study.build import make_opener, opener_for, sites_of
 from wardround.study.folder import RunFolder
+from wardround.study.simulation import introduce_sites
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
-from wardround.tasks.classification import by_slot
 
 
 def folder_of(plan: Plan, out: Path | None) -> Path:
@@ -68,6 +68,8 @@ def train(
         raise PlanError("timeout_s cannot be kept without worker processes: give --workers 1 or more, or remove it")
     if workers is None:
         workers = min(os.cpu_count() or 1, len(names)) if len(names) > 1 or plan.timeout_s else 0
+    if plan.pipeline.needs_keys:
+        introduce_sites(folder.store_root, names)
     fabric: Fabric
     if workers:
         root = str(data_root) if data_root else None
@@ -78,6 +80,8 @@ def train(
         run_plan(plan, fabric, path, resume, listener or Silent())
     finally:
         fabric.close()
+    if plan.pipeline.opens_at_sites:
+        folder.take_model(names[0])
     return path
 
 
@@ -104,10 +108,10 @@ def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool)
 
 
 def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
-    # One key: safetensors writes several in an order that differs from process to process.
-    facts = {"classes": result.task.classes, "channels": result.task.channels, "personal": result.personal}
-    metadata = {"wardround": canonical_json(facts).decode()}
-    model_sha256 = folder.write_tensors("model.safetensors", by_slot(result.weights), metadata)
+    model_sha256 = result.model_sha256
+    if result.weights:
+        content = model_file(result.weights, result.task, result.personal)
+        model_sha256 = folder.write_file(MODEL_FILE, content)
     predictions = _predictions(result)
     if predictions:
         folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})

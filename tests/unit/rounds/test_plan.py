@@ -15,6 +15,9 @@ from wardround.algorithms.server import SERVERS, Averaged
 from wardround.data.catalogue import SOURCES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
+from wardround.protect.clip import Clip
+from wardround.protect.pipeline import Homomorphic, Masks, Pipeline
+from wardround.protect.quantise import Quantise
 from wardround.rounds.plan import Evaluation, Plan
 from wardround.study.spec import from_json, to_json
 from wardround.tasks.models import MODELS, MonaiNet
@@ -47,6 +50,9 @@ OTHER: dict[str, Any] = {
     "test": 0.25,
     "alpha": 0.7,
     "dab_threshold": 0.06,
+    "open_at": "coordinator",
+    "scheme": "ckks",
+    "stages": (Clip(1.0),),
     "network": "DenseNet169",
     "arguments": {"init_features": 8},
     "stride_px": 3,
@@ -67,11 +73,18 @@ def parts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
         inner = getattr(value, field.name)
         if dataclasses.is_dataclass(inner):
             yield from parts(inner, (*path, field.name))
+        if isinstance(inner, tuple):
+            for place, member in enumerate(inner):
+                if dataclasses.is_dataclass(member):
+                    yield from parts(member, (*path, field.name, str(place)))
 
 
-def having(plan: Plan, path: tuple[str, ...], changes: dict[str, Any]) -> Plan:
+def having(plan: Any, path: tuple[str, ...], changes: dict[str, Any]) -> Any:
     if not path:
         return dataclasses.replace(plan, **changes)
+    if isinstance(plan, tuple):
+        place = int(path[0])
+        return (*plan[:place], having(plan[place], path[1:], changes), *plan[place + 1 :])
     inner = having(getattr(plan, path[0]), path[1:], changes)
     return dataclasses.replace(plan, **{path[0]: inner})
 
@@ -86,8 +99,13 @@ def other(value: Any, field: str) -> Any:
     return value + "x" if isinstance(value, str) else (*value, "x")
 
 
+STAGED = Pipeline((Clip(), Quantise(), Masks(), Homomorphic()))
+
+
 def variants() -> Iterator[Plan]:
     yield BASE
+    for place in range(len(STAGED.stages)):
+        yield dataclasses.replace(BASE, pipeline=Pipeline(STAGED.stages[place : place + 1]))
     for key, registry in (
         ("model", MODELS),
         ("algorithm", ALGORITHMS),
@@ -128,7 +146,7 @@ def test_every_field_of_every_component_changes_the_digest() -> None:
 
 def test_every_component_has_a_digest_of_its_own() -> None:
     digests = {plan.digest() for plan in variants()}
-    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES)))
+    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES, STAGED.stages)))
     # The defaults of six registries are the one base plan (of which the width is not the default).
     assert len(digests) == count - 5 + 1
 

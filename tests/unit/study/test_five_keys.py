@@ -9,6 +9,8 @@ import pytest
 from wardround.algorithms import FedAvg
 from wardround.data.catalogue import Slide
 from wardround.errors import PlanError
+from wardround.protect.pipeline import Homomorphic, Masks
+from wardround.protect.quantise import Quantise
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
 from wardround.study.spec import parse
 from wardround.tasks.models import SmallCnn
@@ -25,11 +27,26 @@ def test_the_keys_without_protections_become_a_plan() -> None:
     assert (plan.training.epochs, plan.training.batch_size) == (1.0, 32)
 
 
-@pytest.mark.parametrize("key", ["dp_epsilon", "he_precision"])
 @pytest.mark.parametrize("value", [1.2, 32, 0, "x", True])
-def test_a_protection_that_is_not_there_is_refused_by_name(key: str, value: Any) -> None:
-    with pytest.raises(PlanError, match=f"^{key} = .* does not have yet: remove {key}"):
-        from_five_keys({"rounds": 1, key: value})
+def test_a_protection_that_is_not_there_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(PlanError, match="^dp_epsilon = .* does not have yet: remove dp_epsilon"):
+        from_five_keys({"rounds": 1, "dp_epsilon": value})
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16, 32])
+def test_he_precision_is_the_bits_of_one_value_in_a_masked_encrypted_sum(bits: int) -> None:
+    pipeline = parse({"name": "x", **from_five_keys({"he_precision": bits})}).pipeline
+    pipeline.check()
+    assert pipeline.quantise == Quantise(bits=bits)
+    assert pipeline.masks == Masks()
+    assert pipeline.homomorphic == Homomorphic("packed")
+    assert pipeline.opens_at_sites
+
+
+@pytest.mark.parametrize("bits", [3, 33, 1.5, "16", True, 0])
+def test_he_precision_out_of_range_is_refused(bits: Any) -> None:
+    with pytest.raises(PlanError, match=r"^he_precision = .* from 4 to 32"):
+        from_five_keys({"he_precision": bits})
 
 
 def test_the_published_configuration_is_refused_and_never_weakened() -> None:

@@ -161,10 +161,14 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
         for name in registry:
             if name == "monai":
                 continue
-            table = {"data": {"sites": {key: name}}} if where == "data.sites" else {where: {key: name}}
+            table: dict[str, Any] = {where: {key: name}}
+            if where == "data.sites":
+                table = {"data": {"sites": {key: name}}}
+            if where == "protect":
+                table = {"protect": [{key: name}]}
             written = to_table(parse({"name": "x", **table}))
             found = written["data"]["sites"] if where == "data.sites" else written[where]
-            assert found[key] == name
+            assert (found[0] if where == "protect" else found)[key] == name
 
 
 def test_a_file_names_the_plan_unless_it_says_otherwise(tmp_path: Path) -> None:

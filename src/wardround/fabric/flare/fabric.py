@@ -14,9 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from wardround.core.codec import MAX_FRAME_BYTES, Message, decode, encode
+from wardround.core.codec import MAX_FRAME_BYTES, decode
 from wardround.errors import FabricDown, SiteError, WardroundError, WireError
-from wardround.fabric.base import Answer
+from wardround.fabric.base import Answer, Body, framed
 from wardround.fabric.flare.wire import (
     CHUNK_BYTES,
     CHUNKS_IN_FLIGHT,
@@ -86,19 +86,19 @@ class FlareFabric:
         """Names of the sites of this job, sorted."""
         return tuple(self._proxies)
 
-    def gather(self, sites: Sequence[str], op: str, body: Message, timeout_s: float | None) -> Iterator[Answer]:
+    def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Call `op` at every one of `sites`; see `wardround.fabric.base.Fabric.gather`.
 
         A site that is not part of this job fails alone. ``timeout_s = None`` means a day: no call is unlimited.
         """
-        frame = encode(body)
+        frames = framed(body)
         limit_s = LONGEST_CALL_S if timeout_s is None else min(timeout_s, LONGEST_CALL_S)
         waiting: deque[Future[Answer]] = deque()
         try:
             for site in sites:
                 if len(waiting) == self._window:
                     yield waiting.popleft().result()
-                waiting.append(self._submit(site, op, frame, limit_s))
+                waiting.append(self._submit(site, op, frames(site), limit_s))
             while waiting:
                 yield waiting.popleft().result()
         finally:

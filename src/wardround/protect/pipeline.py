@@ -1,0 +1,164 @@
+"""The stages of a plan in their order, and what they make of an update together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from wardround.core.update import Tensors
+from wardround.errors import PlanError
+from wardround.protect.clip import Clip
+from wardround.protect.quantise import Grid, Quantise, RealGrid, real_grid
+
+SCHEMES = ("packed", "ckks")
+OPENERS = ("auto", "sites", "coordinator")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Double masking (Bonawitz et al. 2017, doi:10.1145/3133956.3133982, section 4); see `protect.masks`.
+
+    Attributes:
+        threshold: shares that rebuild a mask, more than half of the cohort; 0 takes all but one up to five sites, and
+            the smallest majority beyond.
+    """
+
+    threshold: int = 0
+
+    def __post_init__(self) -> None:
+        if self.threshold < 0:
+            raise PlanError(f"masks threshold = {self.threshold} is negative: 0 chooses one")
+
+
+@dataclass(frozen=True)
+class Homomorphic:
+    """Encrypt, so that the coordinator adds what it cannot read; see `protect.lattice`.
+
+    Attributes:
+        scheme: ``packed`` (BFV, exact) or ``ckks`` (the published setting, approximate, a reference).
+        honest_coordinator: without masks, whoever relays the sum could send one site's ciphertext in its place. A
+            deployment that trusts its coordinator not to says so here.
+    """
+
+    scheme: str = "packed"
+    honest_coordinator: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise PlanError(f"homomorphic scheme = {self.scheme!r} is not one of {', '.join(SCHEMES)}")
+
+
+Stage = Clip | Quantise | Masks | Homomorphic
+
+STAGES: dict[str, type[Stage]] = {
+    "clip": Clip,
+    "quantise": Quantise,
+    "masks": Masks,
+    "homomorphic": Homomorphic,
+}
+"""Names a plan may use in ``[[protect]] stage = …``, in the order in which an update passes them."""
+
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The ``[[protect]]`` tables.
+
+    Attributes:
+        stages: in the order in which an update passes them.
+        open_at: who opens the sum: ``sites``, ``coordinator``, or ``auto``: the sites once updates are encrypted.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    open_at: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.open_at not in OPENERS:
+            raise PlanError(f"open_at = {self.open_at!r} is not one of {', '.join(OPENERS)}")
+
+    @property
+    def clip(self) -> Clip | None:
+        """The bound on the norm, if there is one."""
+        return self._one(Clip)
+
+    @property
+    def quantise(self) -> Quantise | None:
+        """How values become integers, if they do."""
+        return self._one(Quantise)
+
+    @property
+    def masks(self) -> Masks | None:
+        """The masks, if there are any."""
+        return self._one(Masks)
+
+    @property
+    def homomorphic(self) -> Homomorphic | None:
+        """The encryption, if there is one."""
+        return self._one(Homomorphic)
+
+    @property
+    def ckks(self) -> bool:
+        """Whether real numbers are encrypted, approximately."""
+        return self.homomorphic is not None and self.homomorphic.scheme == "ckks"
+
+    @property
+    def sums_frames(self) -> bool:
+        """Whether what leaves a site is a frame that is summed as it is, not tensors."""
+        return self.quantise is not None or self.homomorphic is not None
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the sites agree on keys before the first round."""
+        return self.masks is not None or self.homomorphic is not None
+
+    @property
+    def opens_at_sites(self) -> bool:
+        """Whether the sites open the sum, and the coordinator stays blind."""
+        return self.open_at == "sites" or (self.open_at == "auto" and self.homomorphic is not None)
+
+    def grid(self, broadcast: Tensors) -> Grid | RealGrid:
+        """Return how an update to `broadcast` is written as one row of numbers."""
+        return self.quantise.grid(broadcast) if self.quantise else real_grid(broadcast)
+
+    def clipped(self, change: Tensors) -> Tensors:
+        """Return a change with its norm bounded, if the plan bounds it."""
+        return self.clip.encode(change) if self.clip else change
+
+    def check(self) -> None:
+        """Refuse stages that would run and protect nothing, or sum to nonsense.
+
+        Raises:
+            PlanError: the first refusal, with its reason and remedy.
+        """
+        order = list(STAGES.values())
+        places = [order.index(type(stage)) for stage in self.stages]
+        if places != sorted(set(places)):
+            raise PlanError(
+                "the protect stages are out of order or come twice: an update is clipped, quantised, masked and "
+                "encrypted, in this order"
+            )
+        if self.masks and not self.quantise:
+            raise PlanError("masks hide integers, not real numbers, which they would leave visible: quantise before")
+        if self.homomorphic and self.homomorphic.scheme == "packed" and not self.quantise:
+            raise PlanError("the packed scheme encrypts integers: put a quantise stage before it")
+        if self.ckks and self.quantise:
+            raise PlanError("ckks encrypts real numbers: remove the quantise stage, or choose the packed scheme")
+        if self.ckks and self.masks:
+            raise PlanError("ckks opens to approximate numbers, in which masks do not cancel: choose the packed scheme")
+        self._check_opener()
+
+    def _check_opener(self) -> None:
+        if self.open_at == "coordinator" and self.homomorphic:
+            raise PlanError(
+                "the coordinator has no key to an encrypted sum, and with one it could read every update: "
+                'open_at = "sites"'
+            )
+        if self.open_at == "sites" and not self.homomorphic:
+            raise PlanError(
+                "without encryption the coordinator reads the sum whoever opens it: add a homomorphic stage, or "
+                'open_at = "coordinator"'
+            )
+
+    def _one(self, kind: type[_Kind]) -> _Kind | None:
+        return next((stage for stage in self.stages if isinstance(stage, kind)), None)

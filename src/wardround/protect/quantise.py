@@ -1,0 +1,180 @@
+"""Turn an update into integers that every site counts in the same unit, so that sums of them are exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from wardround.core.update import Tensors
+from wardround.errors import PlanError
+
+MOST_BITS = 32
+STAT_RANGE = 1.0
+
+
+@dataclass(frozen=True)
+class Quantise:
+    """Round every value to a multiple of its tensor's step, up or down at random so that the mean is unbiased.
+
+    The step is ``range / (2^(bits-1) - 1)``, and the range is public: the largest absolute weight that was broadcast
+    in that tensor, or `floor` if that is more. A value beyond its range is cut to it, and the share of such values is
+    reported. Zero stays zero.
+
+    Attributes:
+        bits: of one value, sign included.
+        weight_total: largest sum of the integer weights of a round (``W``). Examples are turned into shares of it.
+        floor: smallest range of a tensor of trainable weights; statistics and control variates have at least 1.
+    """
+
+    bits: int = 16
+    weight_total: int = 64
+    floor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= MOST_BITS:
+            raise PlanError(f"quantise bits = {self.bits} is outside 2 to {MOST_BITS}")
+        if not 1 <= self.weight_total <= 2**20:
+            raise PlanError(f"quantise weight_total = {self.weight_total} is outside 1 to {2**20}")
+        if not 0 < self.floor < math.inf:
+            raise PlanError(f"quantise floor = {self.floor} is not a positive number")
+
+    @property
+    def largest(self) -> int:
+        """The largest integer a value becomes."""
+        return int(2 ** (self.bits - 1)) - 1
+
+    def grid(self, broadcast: Tensors) -> Grid:
+        """Return the steps for an update to `broadcast`."""
+        steps = {name: self._range(name, broadcast[name]) / self.largest for name in sorted(broadcast)}
+        return Grid(steps, {name: broadcast[name].shape for name in steps}, self.largest)
+
+    def _range(self, name: str, weights: np.ndarray) -> float:
+        least = self.floor if name.startswith("net/") else STAT_RANGE
+        return max(least, float(np.max(np.abs(weights), initial=0.0)))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The steps of one round, the same at every site.
+
+    Attributes:
+        steps: tensor -> size of one unit.
+        shapes: tensor -> shape; tensors lie in the order of their names.
+        largest: bound on the absolute value of an integer.
+    """
+
+    steps: Mapping[str, float]
+    shapes: Mapping[str, tuple[int, ...]]
+    largest: int
+
+    @property
+    def num_values(self) -> int:
+        """Values in an update."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def encode(self, change: Tensors, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Quantise.
+
+        Args:
+            change: finite floats with the grid's names and shapes.
+            rng: decides which way a value is rounded.
+
+        Returns:
+            int64 ``(num_values,)`` in [-largest, largest], and the share of values that were cut to their range.
+        """
+        values = np.empty(self.num_values, np.int64)
+        cut, start = 0, 0
+        for name, step in self.steps.items():
+            flat = np.asarray(change[name], np.float64).reshape(-1) / step
+            rounded = np.floor(flat + rng.random(flat.size))
+            cut += int(np.count_nonzero(np.abs(flat) > self.largest))
+            values[start : start + flat.size] = np.clip(rounded, -self.largest, self.largest)
+            start += flat.size
+        return values, cut / max(1, values.size)
+
+    def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """Turn sums of integers ``(num_values,)`` back into float64 tensors in the units of the weights."""
+        tensors, start = {}, 0
+        for name, step in self.steps.items():
+            size = math.prod(self.shapes[name])
+            tensors[name] = np.asarray(sums[start : start + size].reshape(self.shapes[name]) * step)
+            start += size
+        return tensors
+
+    def norm_bound(self, clip_norm: float | None) -> float:
+        """Return the largest norm that one quantised update can have.
+
+        Args:
+            clip_norm: bound before quantising, if there is one. Rounding moves each value by less than one step.
+        """
+        sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
+        whole = math.sqrt(sum(sizes[name] * (step * self.largest) ** 2 for name, step in self.steps.items()))
+        if clip_norm is None:
+            return whole
+        rounding = math.sqrt(sum(sizes[name] * step**2 for name, step in self.steps.items()))
+        return min(whole, clip_norm + rounding)
+
+
+@dataclass(frozen=True)
+class RealGrid:
+    """Stands in for a `Grid` where real numbers are encrypted as they are (ckks).
+
+    Attributes:
+        shapes: tensor -> shape; tensors lie in the order of their names.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def num_values(self) -> int:
+        """Values in an update."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def encode(self, change: Tensors, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Return float64 ``(num_values,)``, of which none was cut."""
+        flat = [np.asarray(change[name], np.float64).reshape(-1) for name in self.shapes]
+        return np.concatenate(flat), 0.0
+
+    def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """Return float64 tensors."""
+        return Grid(dict.fromkeys(self.shapes, 1.0), self.shapes, 1).decode(sums)
+
+    def norm_bound(self, clip_norm: float | None) -> float:
+        """Return the clip's bound, with room for the error of the encryption; without a clip there is none."""
+        return math.inf if clip_norm is None else clip_norm * (1 + 1e-3)
+
+
+def real_grid(broadcast: Tensors) -> RealGrid:
+    """Return the `RealGrid` for an update to `broadcast`."""
+    return RealGrid({name: broadcast[name].shape for name in sorted(broadcast)})
+
+
+def integer_weights(examples: Mapping[str, int], weight_total: int) -> dict[str, int]:
+    """Share `weight_total` among sites in proportion to their examples, each getting at least 1.
+
+    Largest remainders (Hamilton's method), ties in the order of the names: whoever knows the counts gets the same
+    weights.
+
+    Args:
+        examples: site -> number of training examples, > 0.
+        weight_total: what the weights sum to.
+
+    Raises:
+        PlanError: there are more sites than units.
+    """
+    if len(examples) > weight_total:
+        raise PlanError(
+            f"{len(examples)} sites cannot share weight_total = {weight_total}: raise it in the quantise stage"
+        )
+    total = sum(examples.values())
+    exact = {site: count * weight_total / total for site, count in sorted(examples.items())}
+    weights = {site: max(1, int(share)) for site, share in exact.items()}
+    while sum(weights.values()) != weight_total:
+        step = 1 if sum(weights.values()) < weight_total else -1
+        # Whoever is furthest from its exact share moves, but nobody below 1.
+        movable = [site for site in weights if weights[site] + step >= 1]
+        weights[max(movable, key=lambda site: step * (exact[site] - weights[site]))] += step
+    return weights

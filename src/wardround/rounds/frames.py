@@ -1,0 +1,246 @@
+"""One round's sum of frames at the coordinator: attempts, lost sites, and the groups of a voided round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from wardround.core.codec import Message
+from wardround.errors import QuorumLost, RunError, WardroundError, WireError
+from wardround.fabric.base import Answer, Body, Fabric
+from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
+from wardround.protect.scheme import FrameSum, Scheme
+from wardround.protect.unmask import Reveal, unmask
+from wardround.rounds.plan import Plan
+from wardround.rounds.roster import Roster
+from wardround.rounds.wire import bytes_of, tensor_of
+
+MOST_ATTEMPTS = 32
+
+
+class SitesLost(WardroundError):
+    """Sites went away where the sum cannot go on without them: the next attempt is made by the rest."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{site}: {reason}" for site, reason in reasons.items()))
+        self.reasons = reasons
+
+
+@dataclass
+class GroupSum:
+    """The sum of one group of sites, not opened.
+
+    Attributes:
+        sites: whose updates are in the sum.
+        weight: sum of their weights.
+        parts: one running sum a part.
+    """
+
+    sites: tuple[str, ...]
+    weight: int
+    parts: list[FrameSum]
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield the sum, part by part."""
+        for part in self.parts:
+            yield part.frame()
+
+
+@dataclass
+class Summation:
+    """Forms the sums of one round.
+
+    Attributes:
+        plan: of the run.
+        fabric: carries the calls.
+        scheme: of the frames.
+        roster: who the sites are; ``None`` where there are no keys.
+        num_values: values in an update.
+        round: index of the round.
+        weights: site -> integer weight.
+        timeout_s: for each call.
+        failed: site -> why it is not in the sum.
+        events: what went wrong on the way, in words.
+    """
+
+    plan: Plan
+    fabric: Fabric
+    scheme: Scheme
+    roster: Roster | None
+    num_values: int
+    round: int
+    weights: Mapping[str, int]
+    timeout_s: float | None
+    failed: dict[str, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    _number: int = 0
+
+    def group(self, sites: Sequence[str], least: int = 1) -> GroupSum:
+        """Sum the updates of `sites`, and of fewer when some are lost.
+
+        Args:
+            sites: who has an update, sorted.
+            least: sites that the sum must have.
+
+        Raises:
+            QuorumLost: too few sites are left; nothing opens.
+        """
+        left = list(sites)
+        while len(left) >= least and self._number < MOST_ATTEMPTS:
+            try:
+                found = self._masked(left) if self.plan.pipeline.masks else self._plain(left)
+            except SitesLost as lost:
+                self.events.append(f"attempt {self._number} of round {self.round} was abandoned ({lost})")
+                self.failed |= lost.reasons
+                left = [site for site in left if site not in lost.reasons]
+                self._number += 1
+                continue
+            if len(found.sites) < least:
+                left = list(found.sites)
+                break
+            self._number += 1
+            return found
+        raise QuorumLost(
+            f"round {self.round} is left with {len(left)} of the {least} sites that its sum needs "
+            f"({'; '.join(f'{site}: {reason}' for site, reason in self.failed.items())}): nothing was opened; mend the "
+            "sites and go on with --resume"
+        )
+
+    def _plain(self, sites: Sequence[str]) -> GroupSum:
+        """Sum frames that the coordinator weighs itself."""
+        alive = list(sites)
+        parts = [self._part(alive, index, {"attempt": 0}, masked=False) for index in range(self._num_parts)]
+        return self._summed(alive, parts)
+
+    def _masked(self, sites: Sequence[str]) -> GroupSum:
+        """Sum frames whose masks cancel, and take off what is left of them."""
+        threshold = self._threshold(sites)
+        offers = self._offers(sites)
+        said = {"attempt": self._number, "weights": {site: self.weights[site] for site in sites}}
+        alive = list(sites)
+        parts = [self._part(alive, 0, said, masked=True, offers=offers)]
+        parts += [self._part(alive, index, said, masked=True) for index in range(1, self._num_parts)]
+        if len(alive) < threshold:
+            raise QuorumLost(
+                f"{len(alive)} of {len(sites)} sites sent their update in round {self.round}, the masks' threshold is "
+                f"{threshold}: nothing was opened; mend the sites and go on with --resume"
+            )
+        self._unmask(self._attempt(sites), threshold, alive, parts)
+        return self._summed(alive, parts)
+
+    def _offers(self, sites: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        """Collect each site's sealed offers; sender -> receiver -> box."""
+        while self._number < MOST_ATTEMPTS:
+            said = {"round": self.round, "attempt": self._number, "cohort": list(sites)}
+            offers, lost, taken = {}, {}, False
+            for answer in self._gather(sites, "offer", Message(said)):
+                try:
+                    message = _message_of(answer)
+                    taken |= message.fields.get("taken") is True
+                    offers[answer.site] = {peer: bytes_of(message, peer) for peer in sites if peer != answer.site}
+                except WireError as error:
+                    if not taken:
+                        lost[answer.site] = str(error)
+            if taken:  # an earlier process of this coordinator made this attempt with other sites
+                self._number += 1
+                continue
+            if lost:
+                raise SitesLost(lost)
+            return offers
+        raise RunError(f"round {self.round} used up its {MOST_ATTEMPTS} attempts: look into rounds.jsonl for the sites")
+
+    def _part(
+        self,
+        alive: list[str],
+        index: int,
+        said: Mapping[str, object],
+        masked: bool,
+        offers: Mapping[str, Mapping[str, bytes]] | None = None,
+    ) -> FrameSum:
+        """Sum one part, dropping from `alive` whom it loses in the first part."""
+        total = self.scheme.running_sum(self._parts[index])
+        fields = {"round": self.round, "part": index, **said}
+        body: Body = Message(fields)
+        if offers is not None:
+            body = {
+                site: Message(fields, {sender: tensor_of(offers[sender][site]) for sender in alive if sender != site})
+                for site in alive
+            }
+        lost = {}
+        for answer in self._gather(list(alive), "upload", body):
+            try:
+                frame = self._frame_of(answer, index, int(str(said["attempt"])))
+                total.add(frame, 1 if masked else self.weights[answer.site])
+            except WireError as error:
+                lost[answer.site] = str(error)
+        if lost and index:
+            raise SitesLost(lost)  # they are in the parts before
+        self.failed |= lost
+        alive[:] = [site for site in alive if site not in lost]
+        return total
+
+    def _frame_of(self, answer: Answer, part: int, attempt: int) -> bytes:
+        message = _message_of(answer)
+        frame = bytes_of(message, "frame")
+        if self.roster is not None:
+            self.roster.check_frame(answer.site, self.round, attempt, part, frame, message)
+        return frame
+
+    def _unmask(self, attempt: Attempt, threshold: int, alive: Sequence[str], parts: Sequence[FrameSum]) -> None:
+        survivors = SurvivorList(attempt, threshold, tuple(alive))
+        said = {"round": self.round, "attempt": attempt.number, "survivors": list(alive)}
+        signatures, lost = {}, {}
+        for answer in self._gather(alive, "agree", Message(said)):
+            try:
+                signatures[answer.site] = bytes_of(_message_of(answer), "signature")
+            except WireError as error:
+                lost[answer.site] = str(error)
+        if lost:
+            raise SitesLost(lost)
+        reveals = {}
+        signed = Message(said, {site: tensor_of(signature) for site, signature in signatures.items()})
+        for answer in self._gather(alive, "reveal", signed):
+            try:
+                reveals[answer.site] = Reveal.from_bytes(bytes_of(_message_of(answer), "reveal"))
+            except WireError as error:
+                self.events.append(f"site {answer.site} revealed nothing in round {self.round}: {error}")
+        masks = unmask(survivors, reveals)
+        self.events += masks.doubts.values()
+        for index, total in enumerate(parts):
+            part = self._parts[index]
+            first, count = self.scheme.words_before(part), self.scheme.num_words(part)
+            total.subtract_plain(masks.words(first, count, self.scheme.word_bits))
+
+    def _summed(self, alive: Sequence[str], parts: list[FrameSum]) -> GroupSum:
+        return GroupSum(tuple(alive), sum(self.weights[site] for site in alive), parts)
+
+    def _attempt(self, sites: Sequence[str]) -> Attempt:
+        run = self.roster.run if self.roster else b""
+        return Attempt(run, self.round, self._number, tuple(sites))
+
+    def _threshold(self, sites: Sequence[str]) -> int:
+        masks = self.plan.pipeline.masks
+        wanted = masks.threshold if masks else 0
+        if wanted > len(sites):
+            raise QuorumLost(
+                f"{len(sites)} sites are left in round {self.round}, the masks' threshold is {wanted}: nothing was "
+                "opened; mend the sites and go on with --resume"
+            )
+        return default_threshold(len(sites), wanted)
+
+    @property
+    def _parts(self) -> list[slice]:
+        return self.scheme.parts(self.num_values)
+
+    @property
+    def _num_parts(self) -> int:
+        return len(self._parts)
+
+    def _gather(self, sites: Sequence[str], op: str, body: Body) -> Iterator[Answer]:
+        return self.fabric.gather(sites, op, body, self.timeout_s)
+
+
+def _message_of(answer: Answer) -> Message:
+    if answer.message is None:
+        raise WireError(answer.failure or "the site gave no answer")
+    return answer.message

@@ -1,0 +1,114 @@
+"""A site's part in a round in which nobody reads its update: offer, upload, agree, reveal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from wardround.core.codec import Message
+from wardround.errors import SiteError, WireError
+from wardround.protect.scheme import Scheme
+from wardround.rounds.keyring import Keyring, frame_claim
+from wardround.rounds.pending import PendingUpdates
+from wardround.rounds.shelf import FrameShelf
+from wardround.rounds.trials import Trial, Trials
+from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of, weights_in
+
+
+class Sealing:
+    """Sends a site's update as frames; with masks, only after its peers' offers, and unmasked only by agreement.
+
+    Attributes:
+        operations: what the coordinator may call.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        scheme: Scheme,
+        pending: PendingUpdates,
+        shelf: FrameShelf,
+        keyring: Keyring | None,
+        trials: Trials | None,
+    ) -> None:
+        self._site = site
+        self._scheme = scheme
+        self._pending = pending
+        self._shelf = shelf
+        self._keyring = keyring
+        self._trials = trials
+        self._ahead: dict[tuple[int, int, int], Future[bytes]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="wardround-seal")
+        self.operations: dict[str, Callable[[Message], Message]] = {"upload": self._upload}
+        if trials is not None:
+            self.operations |= {"offer": self._offer, "agree": self._agree, "reveal": self._reveal}
+
+    def _offer(self, body: Message) -> Message:
+        round_index, number, cohort = number_of(body, "round"), number_of(body, "attempt"), names_of(body, "cohort")
+        trial = self._masked.offer(round_index, number, cohort)
+        if trial is None:
+            return Message({"taken": True})
+        return Message({"taken": False}, {peer: tensor_of(box) for peer, box in trial.boxes.items()})
+
+    def _upload(self, body: Message) -> Message:
+        round_index, number = number_of(body, "round"), number_of(body, "attempt")
+        part = number_of(body, "part")
+        trial = None
+        if self._trials is not None:
+            weights = weights_in(body, self._scheme.weight_total)
+            offers = {peer: bytes_of(body, peer) for peer in body.tensors}
+            trial = self._trials.receive(round_index, number, weights, offers)
+        values = self._pending.values(round_index)
+        parts = self._scheme.parts(values.size)
+        if part >= len(parts):
+            raise WireError(f"part {part} is none of the {len(parts)} parts of an update")
+        frame = self._frame(round_index, number, part, values, trial)
+        if part + 1 < len(parts):  # the next part is made while this one travels
+            work = (round_index, number, part + 1)
+            self._ahead = {work: self._pool.submit(self._made, *work, values, trial)}
+        tensors = {"frame": tensor_of(frame)}
+        if self._keyring is not None:
+            claim = frame_claim(self._keyring.keys.run_id, round_index, number, part, self._site, frame)
+            tensors["signature"] = tensor_of(self._keyring.sign(claim))
+        return Message({}, tensors)
+
+    def _frame(self, round_index: int, number: int, part: int, values: np.ndarray, trial: Trial | None) -> bytes:
+        ahead = self._ahead.pop((round_index, number, part), None)
+        return ahead.result() if ahead is not None else self._made(round_index, number, part, values, trial)
+
+    def _made(self, round_index: int, number: int, part: int, values: np.ndarray, trial: Trial | None) -> bytes:
+        """Return the frame that was made before, or make it: the same update is never encrypted or masked twice."""
+        frame = self._shelf.read(round_index, number, part)
+        if frame is not None:
+            return frame
+        place = self._scheme.parts(values.size)[part]
+        words = self._scheme.words(values[place], trial.weights[self._site] if trial else 1)
+        if trial is not None:
+            first, count = self._scheme.words_before(place), self._scheme.num_words(place)
+            words = self._scheme.masked(words, trial.mask_words(first, count, self._scheme.word_bits))
+        frame = self._scheme.seal(words, self._keyring.sealer if self._keyring else None)
+        self._shelf.write(round_index, number, part, frame)
+        return frame
+
+    def _agree(self, body: Message) -> Message:
+        survivors = names_of(body, "survivors")
+        signature = self._masked.agree(number_of(body, "round"), number_of(body, "attempt"), survivors)
+        return Message({}, {"signature": tensor_of(signature)})
+
+    def _reveal(self, body: Message) -> Message:
+        signatures = {site: bytes_of(body, site) for site in body.tensors}
+        round_index, number, survivors = (
+            number_of(body, "round"),
+            number_of(body, "attempt"),
+            names_of(body, "survivors"),
+        )
+        revealed = self._masked.reveal(round_index, number, survivors, signatures)
+        return Message({}, {"reveal": tensor_of(revealed)})
+
+    @property
+    def _masked(self) -> Trials:
+        if self._trials is None:
+            raise SiteError("this plan has no masks")
+        return self._trials
