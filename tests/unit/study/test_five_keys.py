@@ -29,7 +29,7 @@ def test_the_keys_without_protections_become_a_plan() -> None:
 
 @pytest.mark.parametrize("value", [1.2, 32, 0, "x", True])
 def test_a_protection_that_is_not_there_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(PlanError, match="^dp_epsilon = .* does not have yet: remove dp_epsilon"):
+    with pytest.raises(PlanError, match=r"^dp_epsilon = .* does not have yet: remove dp_epsilon"):
         from_five_keys({"rounds": 1, "dp_epsilon": value})
 
 
