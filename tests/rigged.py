@@ -8,7 +8,7 @@ from typing import Any
 
 import tiny
 
-from wardround.core.codec import Message, encode
+from wardround.core.codec import Message, decode, encode
 from wardround.core.update import Tensors
 from wardround.fabric.base import Answer, Body
 from wardround.fabric.local import LocalFabric, packed, unpacked
@@ -101,3 +101,8 @@ def run(
     journal = journal or Memory()
     fabric = Tampering(tiny.fabric(plan, folder, public=public), tamper)
     return Coordinator(plan, fabric, journal).run(), journal, fabric
+
+
+def tensors_of(frame: bytes) -> Tensors:
+    """Return the arrays of a frame."""
+    return decode(frame).tensors

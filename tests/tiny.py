@@ -70,8 +70,12 @@ def task(classes: tuple[str, ...] = CLASSES) -> Classification:
 def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str, public: bool = True) -> Opener:
     """Return what opens tiny sites; importable, so that worker processes can be given it."""
     opened = from_json(plan_json)
-    bench = Workbench(Classification(opened.model, 3, CLASSES), opened.seed)
-    return partial(_open, opened, dict(sizes), bench, Path(stores), public)
+    return partial(_open, opened, dict(sizes), make_bench(opened), Path(stores), public)
+
+
+def make_bench(of: Plan) -> Workbench:
+    """Return the network that tiny sites share."""
+    return Workbench(Classification(of.model, 3, CLASSES), of.seed)
 
 
 def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 
 from wardround.rounds.plan import Plan
 from wardround.study.run import train
@@ -67,6 +68,31 @@ def test_worker_processes_change_no_bit(tmp_path: Path, variant: str) -> None:
     plain = results(train(plan(variant), tmp_path / "plain", workers=0))
     for workers in (1, 2):
         assert results(train(plan(variant), tmp_path / str(workers), workers=workers)) == plain
+
+
+SEALED = ("masked", "packed", "packed and masked")
+"""What must give the very sums that quantised updates in the clear give; see `tiny.PIPELINES`."""
+
+
+def sealed(variant: str, pipeline: str) -> Plan:
+    return parse({**BASE, **VARIANTS[variant], "protect": tiny.PIPELINES[pipeline]})
+
+
+@pytest.mark.parametrize("variant", ["scaffold+personal+kept optimiser", "fedbn+adam+average", "dirichlet+yogi"])
+def test_masks_and_encryption_change_no_bit_of_a_quantised_sum(tmp_path: Path, variant: str) -> None:
+    clear = results(train(sealed(variant, "quantised"), tmp_path / "quantised", workers=0))
+    for pipeline in SEALED:
+        assert results(train(sealed(variant, pipeline), tmp_path / pipeline, workers=0)) == clear
+    assert clear["model"] != (results(train(plan(variant), tmp_path / "plain", workers=0)))["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", SEALED)
+def test_sealed_sums_change_no_bit_on_worker_processes(tmp_path: Path, pipeline: str) -> None:
+    clear = results(train(sealed("fedavg", "quantised"), tmp_path / "quantised", workers=0))
+    for workers in (1, 2):
+        found = train(sealed("fedavg", pipeline), tmp_path / str(workers), workers=workers)
+        assert results(found) == clear
 
 
 def test_the_seed_changes_the_model(tmp_path: Path) -> None:

@@ -66,9 +66,7 @@ class Played:
 
     def reveals(self, listed: SurvivorList) -> dict[str, Reveal]:
         """Return every survivor's reveal, as it comes off the wire."""
-        return {
-            site: Reveal.from_bytes(Reveal.of(self.received[site], listed).to_bytes()) for site in listed.survivors
-        }
+        return {site: Reveal.from_bytes(Reveal.of(self.received[site], listed).to_bytes()) for site in listed.survivors}
 
 
 def attempt_of(num_sites: int, number: int = 0, round_index: int = 3, run: bytes = RUN) -> Attempt:
@@ -91,8 +89,10 @@ def play(attempt: Attempt, threshold: int = 0, keys: Mapping[str, Keys] | None =
 def uploads(played: Played, words: Mapping[str, np.ndarray], word_bits: int) -> dict[str, np.ndarray]:
     """Return site -> its masked words."""
     modulus_mask = np.uint64(2**word_bits - 1)
-    return {site: (words[site] + mask.words(0, words[site].size, word_bits)) & modulus_mask
-            for site, mask in played.masks.items()}
+    return {
+        site: (words[site] + mask.words(0, words[site].size, word_bits)) & modulus_mask
+        for site, mask in played.masks.items()
+    }
 
 
 def sign_as(site: str) -> Callable[[bytes], bytes]:

@@ -383,6 +383,33 @@ def test_secrets_from_another_than_the_leader_and_none_from_the_leader_are_refus
             again[NORTH].bind({EAST: signed_again(again, EAST, NORTH, replace(to_north, box=box))})
 
 
+def test_a_secret_without_a_group_key_is_refused() -> None:
+    sites = SITES.begin()
+    hellos = {name: site.hello for name, site in sites.items()}
+    leader = sites[LEADER]
+    leader.meet(hellos, lambda: SECRET)
+    leader._secret = b"short"
+    sites[NORTH].meet(hellos, no_secret)
+    with pytest.raises(TrustError, match=f"the run secret from {LEADER} does not open"):
+        sites[NORTH].bind({LEADER: leader._introduce(NORTH)})
+
+
+def test_the_signature_of_an_introduction_is_over_all_of_it() -> None:
+    hello = Hello.from_bytes("", SITES.begin()[NORTH].hello)
+    other = replace(hello, site="other")
+    introduction = Introduction(bytes(1088), b"box")
+    messages = [
+        introduction.signed(bytes(32), hello, other),
+        introduction.signed(b"\1" * 32, hello, other),
+        introduction.signed(bytes(32), other, hello),
+        *(introduction.signed(bytes(32), replace(hello, **{key: b"k"}), other) for key in ("x25519", "ml_kem")),
+        *(introduction.signed(bytes(32), hello, replace(other, **{key: b"k"})) for key in ("x25519", "ml_kem")),
+        replace(introduction, box=b"").signed(bytes(32), hello, other),
+        replace(introduction, ciphertext=b"").signed(bytes(32), hello, other),
+    ]
+    assert len(set(messages)) == len(messages)
+
+
 def test_another_ciphertext_than_the_sender_s_own_is_found_by_confirmation() -> None:
     sites = SITES.begin()
     hellos = {name: site.hello for name, site in sites.items()}

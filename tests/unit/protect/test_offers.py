@@ -21,9 +21,7 @@ def dealt(attempt: Attempt, keys: dict[str, Keys], threshold: int = 2) -> tuple[
     """Return alba's secrets, and what its peers offer to it."""
     own = MaskSecrets.new(attempt, "alba", threshold, keys["alba"])
     peers = attempt.peers("alba")
-    offers = {
-        peer: MaskSecrets.new(attempt, peer, threshold, keys[peer]).offers(keys[peer])["alba"] for peer in peers
-    }
+    offers = {peer: MaskSecrets.new(attempt, peer, threshold, keys[peer]).offers(keys[peer])["alba"] for peer in peers}
     return own, offers
 
 
@@ -102,7 +100,9 @@ def test_a_damaged_store_is_refused(kind: type[MaskSecrets] | type[Received]) ->
             with pytest.raises(WireError):
                 kind.from_bytes(changed)
     with pytest.raises(WireError):
-        kind.from_bytes(played.received["alba"].to_bytes() if kind is MaskSecrets else played.secrets["alba"].to_bytes())
+        kind.from_bytes(
+            played.received["alba"].to_bytes() if kind is MaskSecrets else played.secrets["alba"].to_bytes()
+        )
 
 
 def test_a_damaged_offer_is_refused() -> None:
@@ -125,7 +125,9 @@ REPLAYS: dict[str, Callable[[Attempt, dict[str, Keys]], bytes]] = {
     "of the attempt before": lambda attempt, keys: dealt(dataclasses.replace(attempt, number=7), keys)[1]["brno"],
     "of another round": lambda attempt, keys: dealt(dataclasses.replace(attempt, round=7), keys)[1]["brno"],
     "of another run": lambda attempt, keys: dealt(dataclasses.replace(attempt, run=bytes(32)), keys)[1]["brno"],
-    "of a larger cohort": lambda attempt, keys: dealt(dataclasses.replace(attempt, cohort=NAMES[:4]), keys, 3)[1]["brno"],
+    "of a larger cohort": lambda attempt, keys: dealt(dataclasses.replace(attempt, cohort=NAMES[:4]), keys, 3)[1][
+        "brno"
+    ],
     "under another threshold": lambda attempt, keys: dealt(attempt, keys, 3)[1]["brno"],
     "from another peer": lambda attempt, keys: dealt(attempt, keys)[1]["cork"],
     "sent back to its sender": swapped_ends,
@@ -178,9 +180,7 @@ def test_a_peer_that_shows_another_sites_key_is_refused() -> None:
     cork = MaskSecrets.new(attempt, "cork", 2, keys["cork"])
     stolen = public_mask_key(cork.mask_seed, attempt, "cork")
     offers["cork"] = cork.offers(keys["cork"])["alba"]
-    lying = dataclasses.replace(
-        keys["brno"], tamper=lambda peer, record: record[:HEAD] + stolen + record[HEAD + 32 :]
-    )
+    lying = dataclasses.replace(keys["brno"], tamper=lambda peer, record: record[:HEAD] + stolen + record[HEAD + 32 :])
     offers["brno"] = MaskSecrets.new(attempt, "brno", 2, lying).offers(lying)["alba"]
     with pytest.raises(WireError, match="same mask key"):
         own.accept(offers, keys["alba"])

@@ -46,6 +46,16 @@ def test_golden_vector() -> None:
     assert key.hex() == "d912a0c3a17f3759a813d76cb6d8b67540fe0196f4652251918d52cb2c7436a2"
 
 
+def test_the_confirmation_is_the_hmac_it_is_said_to_be() -> None:
+    first = Hello("north", IDENTITY, b"\x01" * 32, b"\x02" * 1184, bytes(32))
+    pair = Pair(RUN, first, replace(first, site="south"), b"\x05" * 1088)
+    key, check, names = b"\x06" * 32, b"\x07" * 32, (b"south", b"north")
+    info = b"wardround/1/confirmation key\0" + parts(*names)
+    own_key = hmac.new(key, info + b"\x01", hashlib.sha256).digest()
+    message = b"wardround/1/confirmation\0" + parts(RUN, *names, pair.transcript(), check)
+    assert pair.confirmation(key, "south", "north", check) == hmac.new(own_key, message, hashlib.sha256).digest()
+
+
 def test_both_sides_find_one_key() -> None:
     north, south = Ephemeral.new(), Ephemeral.new()
     first, second = hello("north", north), hello("south", south)

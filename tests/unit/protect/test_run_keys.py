@@ -79,6 +79,21 @@ def test_a_resumed_run_goes_on_with_the_same_keys() -> None:
     assert again[NORTH].roster[EAST].verify(message, SITES.identities[EAST].sign(message))
 
 
+def test_a_site_twice_out_of_order_or_missing_is_refused() -> None:
+    keys = KEYS[NORTH]
+    entries = [keys._entry(name) for name in NAMES]
+    written = keys.to_bytes()
+    assert b"".join(entries) in written
+    for false in (
+        written.replace(b"".join(entries), entries[2] + entries[1] + entries[0]),
+        written.replace(b"".join(entries), entries[0] + entries[1] + entries[0]),
+        written.replace(b"\0\x03" + b"".join(entries), b"\0\x02" + entries[0] + entries[2]),
+        written.replace(b"\0\x03" + b"".join(entries), b"\0\x01" + entries[1]),
+    ):
+        with pytest.raises(WireError, match="not those of one site among others"):
+            RunKeys.from_bytes(false)
+
+
 WRITTEN = KEYS[NORTH].to_bytes()
 
 

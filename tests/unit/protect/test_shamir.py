@@ -56,10 +56,11 @@ def at(points: dict[int, int], where: int) -> int:
     """Evaluate the polynomial through `points` (Lagrange)."""
     total = 0
     for index, value in points.items():
+        term = value
         for other in points:
             if other != index:
-                value = times(value, times(where ^ other, inverse(index ^ other)))
-        total ^= value
+                term = times(term, times(where ^ other, inverse(index ^ other)))
+        total ^= term
     return total
 
 
@@ -79,7 +80,9 @@ def test_published_vectors_combine() -> None:
         assert combine({index: shares[index] for index in chosen}, 2) == secret
 
 
-@given(st.integers(2, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(2, n))), st.binary(min_size=32, max_size=32))
+@given(
+    st.integers(2, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(2, n))), st.binary(min_size=32, max_size=32)
+)
 @settings(max_examples=25, deadline=None)
 def test_any_threshold_of_shares_give_the_secret(numbers: tuple[int, int], secret: bytes) -> None:
     count, threshold = numbers
