@@ -108,8 +108,10 @@ class Handshake:
             peer -> introduction, to be carried to it.
 
         Raises:
-            TrustError: a hello shows an unknown identity, or is not signed by it for this run and plan.
-            WireError: a hello is malformed, or this site's own is missing or altered.
+            TrustError: a hello shows an unknown identity, or is not signed by it for this run and plan; or this site's
+                own is missing or altered.
+            WireError: a hello is malformed.
+            ValueError: the secret that `make_secret` returned is too long.
         """
         with self._step("meet", "bind"):
             self._hellos = self._checked(hellos)

@@ -23,11 +23,11 @@ unmask   shares -> what is left in the sum                  wardround.protect.un
 - *The coordinator relays and stores everything, and shows everybody the same list* (c ≤ t − 1): of the updates of the
   other sites it learns the sum over those on the list, and nothing else. The upload of a site that is declared
   dropped though it lives stays under that site's self mask, whose shares nobody reveals.
-- *The coordinator lies as it likes* (c ≤ 2t − n − 1, so c = 0 for t just above n/2 and c = n − 3 for t = n − 1): the
-  same. Two lists of one attempt can both be signed only by disjoint sets of honest sites, of t − c sites each at
-  least; there are n − c < 2 (t − c). With more sites on its side it can show two lists and open one site from both
-  (Bonawitz et al. ask for 2t > n + c against an active server, too). Keys and offers cannot be swapped: they travel
-  under pair keys.
+- *The coordinator lies as it likes* (c ≤ 2t − n − 1: up to n − 3 sites for t = n − 1, none or one for t just above
+  n/2): the same, and every sum holds at least n − t + 1 of the other sites. Two lists of one attempt can both be
+  signed only by disjoint sets of honest sites, at least t − c each, and there are only n − c < 2 (t − c) of them. With
+  more sites on its side the coordinator can show two lists and open one site from both; Bonawitz et al. ask for
+  2t > n + c against an active server, too. Keys and offers cannot be swapped: they travel under pair keys.
 - *What the sum itself reveals is not hidden*: a sum over k survivors of which k − 1 side with the coordinator is the
   last one's update. Sums of different rounds are different sums; what follows from comparing them is not hidden
   either. Sums of several attempts of one round are kept apart by `wardround.protect.retry`.

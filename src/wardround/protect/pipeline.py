@@ -21,13 +21,19 @@ class Masks:
     Attributes:
         threshold: shares that rebuild a mask, more than half of the cohort; 0 takes all but one up to five sites, and
             the smallest majority beyond.
+        least_sites: smallest sum that a site lets itself be part of, at least 2. A coordinator that sides with c sites
+            learns the sum of the other ``least_sites - c``: choose it c + 2 or more. (Groups of a voided round may be
+            smaller; see `protect.retry`.)
     """
 
     threshold: int = 0
+    least_sites: int = 2
 
     def __post_init__(self) -> None:
         if self.threshold < 0:
             raise PlanError(f"masks threshold = {self.threshold} is negative: 0 chooses one")
+        if self.least_sites < 2:
+            raise PlanError(f"masks least_sites = {self.least_sites} is below 2: a sum over one site is its update")
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ class FrameExchange:
             asked = waiting.pop(0)
             whole = len(asked) == len(sites)
             try:
-                group = summation.group(asked, self._quorum(ctx) if whole else self._least)
+                group = summation.group(asked, self._quorum(ctx) if whole else self._least, not whole)
             except QuorumLost as lost:
                 if whole:
                     raise
@@ -173,7 +173,8 @@ class FrameExchange:
         return integer_weights(examples, self.scheme.weight_total)
 
     def _quorum(self, ctx: RoundContext) -> int:
-        return max(self._least, quorum_of(self.plan, ctx))
+        masks = self.plan.pipeline.masks
+        return max(self._least, masks.least_sites if masks else 0, quorum_of(self.plan, ctx))
 
     @property
     def _least(self) -> int:

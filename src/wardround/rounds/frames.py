@@ -74,18 +74,22 @@ class Summation:
     failed: dict[str, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     _number: int = 0
+    _whole: bool = False
 
-    def group(self, sites: Sequence[str], least: int = 1) -> GroupSum:
+    def group(self, sites: Sequence[str], least: int = 1, whole: bool = False) -> GroupSum:
         """Sum the updates of `sites`, and of fewer when some are lost.
 
         Args:
             sites: who has an update, sorted.
             least: sites that the sum must have.
+            whole: nobody may be lost: for the groups of a voided round; see `protect.retry`.
 
         Raises:
             QuorumLost: too few sites are left; nothing opens.
         """
         left = list(sites)
+        self._whole = whole
+        least = len(sites) if whole else least
         while len(left) >= least and self._number < MOST_ATTEMPTS:
             try:
                 found = self._masked(left) if self.plan.pipeline.masks else self._plain(left)
@@ -131,7 +135,7 @@ class Summation:
     def _offers(self, sites: Sequence[str]) -> dict[str, dict[str, bytes]]:
         """Collect each site's sealed offers; sender -> receiver -> box."""
         while self._number < MOST_ATTEMPTS:
-            said = {"round": self.round, "attempt": self._number, "cohort": list(sites)}
+            said = {"round": self.round, "attempt": self._number, "cohort": list(sites), "whole": self._whole}
             offers, lost, taken = {}, {}, False
             for answer in self._gather(sites, "offer", Message(said)):
                 try:
@@ -219,6 +223,8 @@ class Summation:
         return Attempt(run, self.round, self._number, tuple(sites))
 
     def _threshold(self, sites: Sequence[str]) -> int:
+        if self._whole:
+            return len(sites)
         masks = self.plan.pipeline.masks
         wanted = masks.threshold if masks else 0
         if wanted > len(sites):

@@ -149,8 +149,11 @@ class Plan:
                 f"{cohort} sites cannot share weight_total = {self.weight_total}: raise weight_total in the quantise "
                 "stage"
             )
-        if self.pipeline.masks:
-            default_threshold(cohort, self.pipeline.masks.threshold)
+        masks = self.pipeline.masks
+        if masks:
+            default_threshold(cohort, masks.threshold)
+            if masks.least_sites > cohort:
+                raise PlanError(f"masks least_sites = {masks.least_sites}, but a round has {cohort} sites: lower it")
 
     @property
     def weight_total(self) -> int:

@@ -47,7 +47,7 @@ class Sealing:
 
     def _offer(self, body: Message) -> Message:
         round_index, number, cohort = number_of(body, "round"), number_of(body, "attempt"), names_of(body, "cohort")
-        trial = self._masked.offer(round_index, number, cohort)
+        trial = self._masked.offer(round_index, number, cohort, body.fields.get("whole") is True)
         if trial is None:
             return Message({"taken": True})
         return Message({"taken": False}, {peer: tensor_of(box) for peer, box in trial.boxes.items()})

@@ -14,10 +14,11 @@ from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.commitment import Commitment
 from wardround.protect.masks import Mask
 from wardround.protect.offers import MaskSecrets, Received
-from wardround.protect.run_keys import RunKeys
+from wardround.protect.pipeline import Masks
+from wardround.protect.retry import groups
 from wardround.rounds.keyring import Keyring
 
-TRIAL, COMMITMENT, RELEASED = "trial", "commitment", "released"
+PAST = "attempts"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Trial:
     received: Received | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     mask: Mask | None = None
+
+    @property
+    def attempt(self) -> Attempt:
+        """What the masks are bound to."""
+        return self.secrets.attempt
 
     def mask_words(self, first_word: int, count: int, word_bits: int) -> np.ndarray:
         """Return a range of the mask.
@@ -74,24 +80,79 @@ class Trial:
         return replace(self, received=received, weights=weights, mask=self.secrets.mask(received))
 
 
+@dataclass
+class Past:
+    """What a site must never forget of its attempts; one file in its vault.
+
+    Attributes:
+        trial: the latest attempt.
+        commitment: what the site signed and released in that round.
+        lists: lists of survivors that were opened, each once.
+        opened: round -> place in `lists` of the first list that was opened.
+    """
+
+    trial: Trial | None = None
+    commitment: Commitment | None = None
+    lists: list[tuple[str, ...]] = field(default_factory=list)
+    opened: dict[int, int] = field(default_factory=dict)
+
+    def note_opened(self, round_index: int, survivors: tuple[str, ...]) -> None:
+        """Remember the first list of a round that was opened: later ones of the round are groups of it."""
+        if survivors not in self.lists:
+            self.lists.append(survivors)
+        self.opened.setdefault(round_index, self.lists.index(survivors))
+
+    def opened_in(self, round_index: int) -> tuple[str, ...] | None:
+        """Return the first list that was opened in a round."""
+        place = self.opened.get(round_index)
+        return None if place is None else self.lists[place]
+
+    def to_bytes(self) -> bytes:
+        """Write it for the vault."""
+        held = {
+            "trial": self.trial.to_bytes().decode() if self.trial else "",
+            "commitment": self.commitment.to_bytes().hex() if self.commitment else "",
+            "lists": [list(names) for names in self.lists],
+            "opened": {str(round_index): place for round_index, place in self.opened.items()},
+        }
+        return canonical_json(held)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Past:
+        """Read what `to_bytes` wrote."""
+        held = json.loads(data)
+        return cls(
+            Trial.from_bytes(held["trial"].encode()) if held["trial"] else None,
+            Commitment.from_bytes(bytes.fromhex(held["commitment"])) if held["commitment"] else None,
+            [tuple(names) for names in held["lists"]],
+            {int(round_index): place for round_index, place in held["opened"].items()},
+        )
+
+
 class Trials:
     """Goes through attempts one after the other, and remembers across restarts what it must never do twice."""
 
-    def __init__(self, site: str, threshold: int, keyring: Keyring) -> None:
+    def __init__(self, site: str, stage: Masks, keyring: Keyring) -> None:
         """Prepare.
 
         Args:
             site: name of this site.
-            threshold: of the plan; 0 chooses one.
+            stage: of the plan.
             keyring: the keys of the run, and the vault.
         """
         self._site = site
-        self._threshold = threshold
+        self._stage = stage
         self._keyring = keyring
-        self._trial: Trial | None = None
+        self._read: Past | None = None
 
-    def offer(self, round_index: int, number: int, cohort: tuple[str, ...]) -> Trial | None:
+    def offer(self, round_index: int, number: int, cohort: tuple[str, ...], whole: bool) -> Trial | None:
         """Begin an attempt, or find the one that was begun.
+
+        Args:
+            round_index: from 0.
+            number: of the attempt in the round.
+            cohort: the sites that are asked.
+            whole: whether nobody may drop out, as in the groups of a voided round.
 
         Returns:
             The attempt; ``None`` if this site was in a later one, or in one of that number with another cohort.
@@ -101,25 +162,27 @@ class Trials:
             WireError: it is no attempt.
         """
         attempt = Attempt(self._keyring.keys.run_id, round_index, number, cohort)
-        threshold = default_threshold(len(cohort), self._threshold)
-        held, commitment = self._held(), self._commitment()
-        if held is not None and held.secrets.attempt == attempt:
-            return held
+        threshold = len(cohort) if whole else default_threshold(len(cohort), self._stage.threshold)
+        past = self._past
+        if past.trial is not None and (past.trial.attempt, past.trial.secrets.threshold) == (attempt, threshold):
+            return past.trial
+        commitment = past.commitment
         if commitment is not None and commitment.attempt.run == attempt.run and commitment.attempt.round == round_index:
             if number <= commitment.attempt.number:
                 return None
             commitment = commitment.follow(attempt, threshold)
         else:
-            self._refuse_other_sums(round_index, cohort)
+            self._refuse_other_sum(round_index, cohort)
             commitment = Commitment(self._site, attempt, threshold)
-        secrets = MaskSecrets.new(attempt, self._site, threshold, self._keys)
-        trial = Trial(secrets, secrets.offers(self._keys))
-        self._keep(COMMITMENT, commitment.to_bytes())
-        self._remember(trial)
-        return trial
+        secrets = MaskSecrets.new(attempt, self._site, threshold, self._keyring.keys)
+        past.trial, past.commitment = Trial(secrets, secrets.offers(self._keyring.keys)), commitment
+        self._keep()
+        return past.trial
 
     def receive(self, round_index: int, number: int, weights: Mapping[str, int], offers: Mapping[str, bytes]) -> Trial:
         """Take the peers' offers and the weights of an attempt, once.
+
+        They are written down when the site signs: one that is restarted before was lost in this attempt.
 
         Raises:
             SiteError: this is not the latest attempt, or other weights were announced for it.
@@ -129,9 +192,8 @@ class Trials:
         if trial.received is None:
             if set(weights) != set(trial.secrets.attempt.cohort):
                 raise WireError("the weights are not those of the attempt's cohort")
-            received = trial.secrets.accept(offers, self._keys)
-            trial = trial.accepting(received, dict(weights))
-            self._remember(trial)
+            received = trial.secrets.accept(offers, self._keyring.keys)
+            self._past.trial = trial = trial.accepting(received, dict(weights))
         elif dict(trial.weights) != dict(weights):
             raise SiteError(f"other weights were announced for attempt {number} of round {round_index}")
         return trial
@@ -144,10 +206,13 @@ class Trials:
             WireError: it is no such list.
         """
         trial, received, commitment = self._standing(round_index, number)
-        self._refuse_other_sums(round_index, survivors, trial.secrets.attempt)
+        if not commitment.signed:
+            self._refuse_other_sum(round_index, survivors)
+        if not _is_group(commitment, survivors):
+            self._refuse_few(survivors)
         listed = SurvivorList(trial.secrets.attempt, trial.secrets.threshold, survivors)
-        commitment, signature = commitment.sign(listed, received, self._keyring.sign)
-        self._keep(COMMITMENT, commitment.to_bytes())
+        self._past.commitment, signature = commitment.sign(listed, received, self._keyring.sign)
+        self._keep()
         return signature
 
     def reveal(
@@ -161,42 +226,41 @@ class Trials:
         """
         trial, received, commitment = self._standing(round_index, number)
         listed = SurvivorList(trial.secrets.attempt, trial.secrets.threshold, survivors)
-        commitment, revealed = commitment.release(listed, signatures, self._verify, received)
-        released = self._released()
-        key = str(round_index)
-        # The first list that was opened: later ones of the round are groups of it.
-        released.setdefault(key, list(survivors))
-        self._keep(RELEASED, canonical_json(released))
-        self._keep(COMMITMENT, commitment.to_bytes())
+        self._past.commitment, revealed = commitment.release(listed, signatures, self._verify, received)
+        self._past.note_opened(round_index, survivors)
+        self._keep()
         return revealed.to_bytes()
 
-    def _refuse_other_sums(self, round_index: int, sites: tuple[str, ...], within: Attempt | None = None) -> None:
+    def _refuse_few(self, sites: tuple[str, ...]) -> None:
+        if len(sites) < self._stage.least_sites:
+            raise SiteError(
+                f"a sum over {len(sites)} sites hides too little: the plan asks for least_sites = "
+                f"{self._stage.least_sites}"
+            )
+
+    def _refuse_other_sum(self, round_index: int, sites: tuple[str, ...]) -> None:
         """Refuse to be summed with other sites in a round of which a sum was opened, in this run or one before.
 
         Attempts that follow one another in a round are `protect.retry`'s to judge; this is for a coordinator that
         starts the round, or the run, again.
         """
-        opened = self._released().get(str(round_index))
-        if opened is None:
-            return
-        commitment = self._commitment()
-        follows = within is not None and commitment is not None and bool(commitment.signed)
-        if not follows and list(sites) != opened:
+        opened = self._past.opened_in(round_index)
+        if opened is not None and sites != opened:
             raise SiteError(
                 f"a sum of round {round_index} over {', '.join(opened)} was opened before, and one over other sites "
                 "would give away the difference"
             )
 
     def _standing(self, round_index: int, number: int) -> tuple[Trial, Received, Commitment]:
-        trial, commitment = self._latest(round_index, number), self._commitment()
+        trial, commitment = self._latest(round_index, number), self._past.commitment
         if trial.received is None or commitment is None:
             raise SiteError(f"this site sent no update in attempt {number} of round {round_index}")
         return trial, trial.received, commitment
 
     def _latest(self, round_index: int, number: int) -> Trial:
-        trial = self._held()
-        attempt = trial.secrets.attempt if trial is not None else None
-        if trial is None or attempt is None or (attempt.round, attempt.number) != (round_index, number):
+        trial = self._past.trial
+        place = (self._keyring.keys.run_id, round_index, number)
+        if trial is None or (trial.attempt.run, trial.attempt.round, trial.attempt.number) != place:
             raise SiteError(f"attempt {number} of round {round_index} is not the latest that this site offered")
         return trial
 
@@ -204,30 +268,16 @@ class Trials:
         return self._keyring.verify(site, message, signature)
 
     @property
-    def _keys(self) -> RunKeys:
-        return self._keyring.keys
+    def _past(self) -> Past:
+        if self._read is None:
+            held = self._keyring.vault.holds(PAST)
+            self._read = Past.from_bytes(self._keyring.vault.read(PAST)) if held else Past()
+        return self._read
 
-    def _held(self) -> Trial | None:
-        if self._trial is None and self._keyring.vault.holds(TRIAL):
-            self._trial = Trial.from_bytes(self._keyring.vault.read(TRIAL))
-        if self._trial is not None and self._trial.secrets.attempt.run != self._keyring.keys.run_id:
-            return None  # of a run before
-        return self._trial
+    def _keep(self) -> None:
+        self._keyring.keep(PAST, self._past.to_bytes())
 
-    def _commitment(self) -> Commitment | None:
-        if not self._keyring.vault.holds(COMMITMENT):
-            return None
-        return Commitment.from_bytes(self._keyring.vault.read(COMMITMENT))
 
-    def _released(self) -> dict[str, list[str]]:
-        if not self._keyring.vault.holds(RELEASED):
-            return {}
-        held: dict[str, list[str]] = json.loads(self._keyring.vault.read(RELEASED))
-        return held
-
-    def _remember(self, trial: Trial) -> None:
-        self._trial = trial
-        self._keep(TRIAL, trial.to_bytes())
-
-    def _keep(self, name: str, content: bytes) -> None:
-        self._keyring.keep(name, content)
+def _is_group(commitment: Commitment, sites: tuple[str, ...]) -> bool:
+    """Whether `sites` are a group of a list of this round that was opened."""
+    return any(one.released and sites in groups(one.listed.survivors) for one in commitment.signed)

@@ -15,7 +15,7 @@ from masked_round import NAMES, Played, attempt_of, damaged, keys_of, play, uplo
 from scipy import stats
 
 from wardround.errors import QuorumLost, RunError, WireError
-from wardround.protect.attempt import SurvivorList
+from wardround.protect.attempt import Attempt, SurvivorList
 from wardround.protect.masks import Mask, self_stream_key
 from wardround.protect.offers import Shown, public_mask_key
 from wardround.protect.shamir import combine
@@ -155,6 +155,15 @@ def test_one_wrong_share_among_more_than_the_threshold_is_worked_around(liar: st
     assert set(doubts) == ({liar} if liar != "davos" else set())
 
 
+def test_one_liar_is_worked_around_however_many_sets_of_sites_there_are() -> None:
+    # In plain order, the first set without the first site would be number 463 of 792.
+    played = play(Attempt(bytes(32), 0, 0, tuple(f"{index:02}" for index in range(12))), 7)
+    listed = played.listed()
+    reveals = played.reveals(listed)
+    reveals["00"] = with_share(reveals["00"], 3, os.urandom(32))
+    assert set(unmask(listed, reveals).doubts) == {"00"}
+
+
 @pytest.mark.parametrize("subject", range(4))
 def test_one_wrong_share_among_just_enough_is_detected(subject: int) -> None:
     played = play(attempt_of(4), 3)
@@ -205,6 +214,16 @@ def test_a_site_that_dealt_wrong_shares_voids_the_attempt_by_name() -> None:
     played = play(attempt, keys={**keys, "brno": lying})
     with pytest.raises(WireError, match="'brno'"):
         unmask(played.listed(), played.reveals(played.listed()))
+
+
+def test_a_dropped_site_whose_key_is_not_the_one_of_its_seed_voids_the_attempt_by_name() -> None:
+    attempt = attempt_of(4)
+    keys = keys_of(attempt.cohort)
+    other = public_mask_key(os.urandom(32), attempt, "brno")
+    lying = dataclasses.replace(keys["brno"], tamper=lambda peer, record: record[:4] + other + record[36:])
+    played = play(attempt, keys={**keys, "brno": lying})
+    with pytest.raises(WireError, match="'brno'"):
+        unmask(played.listed("brno"), played.reveals(played.listed("brno")))
 
 
 def test_reveals_for_something_else_count_for_nothing() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from wardround.errors import TrustError
 from wardround.protect import vault as module
+from wardround.protect.private_files import write_private
 from wardround.protect.vault import Vault, passphrase_from_environment
 
 PASSPHRASE = b"correct horse battery"
@@ -222,6 +223,16 @@ def test_a_study_vault_needs_no_passphrase_and_keeps_its_key(tmp_path: Path) -> 
     (tmp_path / "b/simulation.key").write_bytes(b"short")
     with pytest.raises(TrustError, match=r"simulation\.key is damaged"):
         Vault.for_study(tmp_path / "b").read("identity")
+
+
+def test_what_another_process_made_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "simulation.key"
+    assert write_private(path, b"first", replace=False)
+    assert not write_private(path, b"second", replace=False)
+    assert path.read_bytes() == b"first"
+    assert write_private(path, b"third")
+    assert path.read_bytes() == b"third"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_two_vaults_that_begin_at_once_share_one_key(tmp_path: Path) -> None:

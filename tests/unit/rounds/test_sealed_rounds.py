@@ -15,6 +15,7 @@ from wardround.errors import QuorumLost
 from wardround.fabric.base import Handler
 from wardround.fabric.local import LocalFabric
 from wardround.rounds.digests import digest_of
+from wardround.study.simulation import introduce_sites
 from wardround.study.spec import to_json
 
 FRAMES = ("quantised", "masked", "packed", "packed and masked")
@@ -205,16 +206,19 @@ class Liar:
         return self._site.handle(op, body)
 
 
-def lying_about_the_clip(honest: Any, lying: Any, folder: Path, *liars: str) -> LocalFabric:
+def lying_about_the_clip(
+    honest: Any, lying: Any, folder: Path, *liars: str, names: tuple[str, ...] = tiny.NAMES
+) -> LocalFabric:
     """Return sites of which some clip as another plan says."""
-    tiny.fabric(honest, folder)  # introduces the sites to each other
-    open_site = tiny.make_opener(to_json(honest), tiny.SIZES, str(folder))
+    introduce_sites(folder, names)
+    sizes = tuple((name, 8 + 4 * place) for place, name in enumerate(names))
+    open_site = tiny.make_opener(to_json(honest), sizes, str(folder))
 
     def open_one(name: str) -> Handler:
         site: Any = open_site(name)
         return Liar(site, lying) if name in liars else site
 
-    return LocalFabric(tiny.NAMES, open_one, encoded=True)
+    return LocalFabric(names, open_one, encoded=True)
 
 
 @pytest.mark.parametrize("pipeline", FRAMES[1:])
@@ -236,3 +240,19 @@ def test_in_the_clear_a_void_sum_is_bisected_down_to_the_site_that_made_it(tmp_p
     rigged.Coordinator(honest, lying_about_the_clip(honest, plan("quantised"), tmp_path, "north"), journal).run()
     assert set(journal.records[0].accepted) == {"east", "west"}
     assert "norm" in journal.records[0].failed["north"]
+
+
+@pytest.mark.parametrize("pipeline", FRAMES[1:])
+def test_a_void_sum_is_bisected_into_groups_of_two_or_more(tmp_path: Path, pipeline: str) -> None:
+    names = ("alba", "brno", "cork", "dijon", "evora", "faro", "gent")
+    protect = [{"stage": "clip", "norm": 1e-3}, *tiny.PIPELINES[pipeline][1:]]
+    honest, journal = tiny.plan(rounds=2, protect=protect), Memory()
+    fabric = rigged.Tampering(
+        lying_about_the_clip(honest, plan(pipeline), tmp_path, "evora", names=names), rigged.honest
+    )
+    rigged.Coordinator(honest, fabric, journal).run()
+    for record in journal.records:
+        assert set(record.failed) == {"dijon", "evora"}
+        assert set(record.accepted) == {"alba", "brno", "cork", "faro", "gent"}
+        assert sum("was void" in event for event in record.events) == 3
+    assert ("unseal" in {op for op, _, _ in fabric.asked}) == ("packed" in pipeline)
