@@ -33,6 +33,7 @@ METRICS: Mapping[str, str] = {
 }
 PHASES: Mapping[str, str] = {
     "open": "Sites join",
+    "keys": "Sites agree on keys",
     "train": "Sites train, updates are summed",
     "server": "Server step",
     "validate": "Looks at the validation parts",
@@ -40,6 +41,9 @@ PHASES: Mapping[str, str] = {
 }
 LEAKS: Mapping[str, str] = {
     "updates": "the update of the weights that each site sends in each round",
+    "sums of updates": "the sum of the sites' updates in each round, and so the model",
+    "sums of updates, to the sites": "the sum of the sites' updates in each round, and so the model, to the sites alone",
+    "weights and cut shares": "each site's weight in the sum, and the share of its values that were cut to their range",
     "training losses": "the training loss of each site in each round",
     "numbers of examples": "how many images each site holds",
     "test results": "results on validation and test images",
@@ -61,6 +65,19 @@ def source_name(plan: Mapping[str, Any]) -> str:
     """Name the data of a plan."""
     data = plan["data"]
     return str(data.get("dataset") or name_of(SOURCES, str(data["source"])))
+
+
+def sealed(plan: Mapping[str, Any]) -> str:
+    """Say in which shape a site's update left it; empty where it left as it was."""
+    stages = {str(stage["stage"]): stage for stage in plan.get("protect", ())}
+    ways = []
+    if "masks" in stages:
+        ways.append("masked")
+    if "homomorphic" in stages:
+        ways.append(f"encrypted ({stages['homomorphic'].get('scheme', 'packed')})")
+    if not ways:
+        return ""
+    return f"A single site's update left it only {' and '.join(ways)}."
 
 
 def how(algorithm: str, num_sites: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from wardround.errors import SiteError, WireError
 from wardround.protect.scheme import Scheme
 from wardround.rounds.keyring import Keyring, frame_claim
 from wardround.rounds.pending import PendingUpdates
-from wardround.rounds.shelf import FrameShelf
+from wardround.rounds.shelf import FrameShelf, Place
 from wardround.rounds.trials import Trial, Trials
 from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of, weights_in
 
@@ -39,7 +40,7 @@ class Sealing:
         self._shelf = shelf
         self._keyring = keyring
         self._trials = trials
-        self._ahead: dict[tuple[int, int, int], Future[bytes]] = {}
+        self._ahead: dict[Place, Future[bytes]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="wardround-seal")
         self.operations: dict[str, Callable[[Message], Message]] = {"upload": self._upload}
         if trials is not None:
@@ -64,32 +65,34 @@ class Sealing:
         parts = self._scheme.parts(values.size)
         if part >= len(parts):
             raise WireError(f"part {part} is none of the {len(parts)} parts of an update")
-        frame = self._frame(round_index, number, part, values, trial)
+        run = self._keyring.keys.run_id if self._keyring is not None else b""
+        place = Place(run.hex(), round_index, number, part)
+        frame = self._frame(place, values, trial)
         if part + 1 < len(parts):  # the next part is made while this one travels
-            work = (round_index, number, part + 1)
-            self._ahead = {work: self._pool.submit(self._made, *work, values, trial)}
+            following = replace(place, part=part + 1)
+            self._ahead = {following: self._pool.submit(self._made, following, values, trial)}
         tensors = {"frame": tensor_of(frame)}
         if self._keyring is not None:
-            claim = frame_claim(self._keyring.keys.run_id, round_index, number, part, self._site, frame)
+            claim = frame_claim(run, round_index, number, part, self._site, frame)
             tensors["signature"] = tensor_of(self._keyring.sign(claim))
         return Message({}, tensors)
 
-    def _frame(self, round_index: int, number: int, part: int, values: np.ndarray, trial: Trial | None) -> bytes:
-        ahead = self._ahead.pop((round_index, number, part), None)
-        return ahead.result() if ahead is not None else self._made(round_index, number, part, values, trial)
+    def _frame(self, place: Place, values: np.ndarray, trial: Trial | None) -> bytes:
+        ahead = self._ahead.pop(place, None)
+        return ahead.result() if ahead is not None else self._made(place, values, trial)
 
-    def _made(self, round_index: int, number: int, part: int, values: np.ndarray, trial: Trial | None) -> bytes:
+    def _made(self, place: Place, values: np.ndarray, trial: Trial | None) -> bytes:
         """Return the frame that was made before, or make it: the same update is never encrypted or masked twice."""
-        frame = self._shelf.read(round_index, number, part)
+        frame = self._shelf.read(place)
         if frame is not None:
             return frame
-        place = self._scheme.parts(values.size)[part]
-        words = self._scheme.words(values[place], trial.weights[self._site] if trial else 1)
+        part = self._scheme.parts(values.size)[place.part]
+        words = self._scheme.words(values[part], trial.weights[self._site] if trial else 1)
         if trial is not None:
-            first, count = self._scheme.words_before(place), self._scheme.num_words(place)
+            first, count = self._scheme.words_before(part), self._scheme.num_words(part)
             words = self._scheme.masked(words, trial.mask_words(first, count, self._scheme.word_bits))
         frame = self._scheme.seal(words, self._keyring.sealer if self._keyring else None)
-        self._shelf.write(round_index, number, part, frame)
+        self._shelf.write(place, frame)
         return frame
 
     def _agree(self, body: Message) -> Message:

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from wardround.core.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run a frame belongs.
+
+    Attributes:
+        run: name of the run in hex; another agreement on keys is another run.
+        round: index of the round, from 0.
+        attempt: number of the attempt in the round.
+        part: which part of the update.
+    """
+
+    run: str
+    round: int
+    attempt: int
+    part: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of the frame's file."""
+        return f"frame-{self.run[:16]}-{self.round:06d}-{self.attempt:03d}-{self.part:05d}.bin"
 
 
 class FrameShelf:
@@ -17,26 +40,16 @@ class FrameShelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self, round_index: int, attempt: int, part: int) -> bytes | None:
+    def read(self, place: Place) -> bytes | None:
         """Return the frame, or ``None`` if it was never made."""
-        path = self._path(round_index, attempt, part)
+        path = self.folder / place.file_name
         return path.read_bytes() if path.exists() else None
 
-    def write(self, round_index: int, attempt: int, part: int, frame: bytes) -> None:
-        """Keep a frame; a killed process loses nothing."""
+    def write(self, place: Place, frame: bytes) -> None:
+        """Keep a frame, and drop those of other runs and rounds; a killed process loses nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path(round_index, attempt, part), frame, sync=False)
-
-    def forget(self, before_round: int) -> None:
-        """Drop the frames of earlier rounds."""
+        write_atomically(self.folder / place.file_name, frame, sync=False)
+        present = f"frame-{place.run[:16]}-{place.round:06d}-"
         for path in self.folder.glob("frame-*.bin"):
-            if int(path.stem.split("-")[1]) < before_round:
+            if not path.name.startswith(present):
                 path.unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Drop every frame: a new key makes new ones."""
-        for path in self.folder.glob("frame-*.bin"):
-            path.unlink(missing_ok=True)
-
-    def _path(self, round_index: int, attempt: int, part: int) -> Path:
-        return self.folder / f"frame-{round_index:06d}-{attempt:03d}-{part:05d}.bin"

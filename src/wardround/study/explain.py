@@ -75,7 +75,7 @@ def _seen(plan: Plan) -> list[str]:
             "only for a coordinator that follows the protocol"
         )
     elif pipeline.masks:
-        coordinator = "the sum of the updates and the model; no single update, unless all other sites side with it"
+        coordinator = "the sum of the updates and the model; no single update"
     else:
         coordinator = "each site's update, in the clear: it can be attacked to rebuild training images"
     others = "the broadcast model of every round"
@@ -85,9 +85,12 @@ def _seen(plan: Plan) -> list[str]:
         others += "; with the shared key, every update whose ciphertext the coordinator gives them"
     lines = [f"  coordinator   {coordinator}", f"  other sites   {others}"]
     if pipeline.masks:
-        lines.append(
-            "  both together the sum of the honest sites' updates; see SECURITY.md for how many may side with it"
-        )
+        lines += [
+            "  both together the sum of the other sites' updates, no single one: while fewer than t of the n sites of a",
+            "                round side with the coordinator, or at most 2t - n - 1 if it shows sites different lists;",
+            f"                t = {pipeline.masks.threshold or 'n - 1 up to 5 sites, then the smallest majority'}, and "
+            f"a sum has {pipeline.masks.least_sites} sites or more",
+        ]
     return lines
 
 

@@ -13,7 +13,18 @@ from wardround.rounds.coordinator import RunResult
 from wardround.rounds.plan import Plan
 
 SCHEMA_VERSION = 1
-PACKAGES = ("wardround", "torch", "numpy", "safetensors", "monai", "scikit-image", "scikit-learn", "nvflare")
+PACKAGES = (
+    "wardround",
+    "torch",
+    "numpy",
+    "safetensors",
+    "monai",
+    "scikit-image",
+    "scikit-learn",
+    "tenseal",
+    "cryptography",
+    "nvflare",
+)
 
 
 def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any]:
@@ -74,8 +85,17 @@ def _left_the_sites(plan: Plan) -> list[str]:
     algorithm = plan.composed()
     if algorithm.pooled:
         return ["all images and labels: they lie in one place"]
-    updates = [] if isinstance(plan.algorithm, Local) else ["updates"]
-    return [*updates, "training losses", "numbers of examples", "test results"]
+    return [*_left_of_updates(plan), "training losses", "numbers of examples", "test results"]
+
+
+def _left_of_updates(plan: Plan) -> list[str]:
+    pipeline = plan.pipeline
+    if isinstance(plan.algorithm, Local):
+        return []
+    left = ["weights and cut shares"] if pipeline.sums_frames else []
+    if pipeline.opens_at_sites:
+        return ["sums of updates, to the sites", *left]
+    return ["sums of updates" if pipeline.masks else "updates", *left]
 
 
 def versions() -> dict[str, str]:
