@@ -183,7 +183,7 @@ class WordSum:
     def add(self, frame: bytes, weight: int = 1) -> None:
         """Add a frame; see `FrameSum.add`."""
         words = self._layout.from_bytes(frame, self._count)
-        if weight < 1 or self._weight + weight > self._layout.weight_total:
+        if weight < 0 or self._weight + weight > self._layout.weight_total:
             raise PlanError(f"the weights sum to more than weight_total = {self._layout.weight_total}: raise it")
         self._weight += weight
         # uint64 wraps at 2^64, a multiple of the modulus.

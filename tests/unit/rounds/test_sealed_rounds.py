@@ -14,6 +14,7 @@ from wardround.core.codec import Message
 from wardround.errors import QuorumLost
 from wardround.fabric.base import Handler
 from wardround.fabric.local import LocalFabric
+from wardround.protect import scheme
 from wardround.rounds.digests import digest_of
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import to_json
@@ -256,3 +257,48 @@ def test_a_void_sum_is_bisected_into_groups_of_two_or_more(tmp_path: Path, pipel
         assert set(record.accepted) == {"alba", "brno", "cork", "faro", "gent"}
         assert sum("was void" in event for event in record.events) == 3
     assert ("unseal" in {op for op, _, _ in fabric.asked}) == ("packed" in pipeline)
+
+
+class InParts:
+    """Updates that take five parts, each a chunk."""
+
+    changes: dict[str, Any] = {"model": {"width": 24}, "training": {"steps": 1}}
+
+    @pytest.fixture(autouse=True)
+    def _small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scheme, "PART_CHUNKS", 1)
+
+
+class TestParts(InParts):
+    @pytest.mark.parametrize("pipeline", FRAMES)
+    def test_parts_make_the_same_sum(self, tmp_path: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        journals = []
+        for chunks in (1, 512):
+            monkeypatch.setattr(scheme, "PART_CHUNKS", chunks)
+            of = plan(pipeline, **self.changes)
+            _, journal, fabric = rigged.run(of, tmp_path / f"{pipeline}-{chunks}".replace(" ", "-"))
+            journals.append(journal)
+            parts = {
+                body.fields["part"] for op, _, body in fabric.asked if op == "upload" and isinstance(body, Message)
+            }
+            assert len(parts | {0}) == (1 if chunks == 512 else 5)
+        assert digests(journals[0]) == digests(journals[1])
+
+    @pytest.mark.parametrize("pipeline", FRAMES)
+    def test_a_site_lost_between_its_parts_leaves_the_exact_sum_of_the_rest(
+        self, tmp_path: Path, pipeline: str
+    ) -> None:
+        """It is in the first part's sum already, so the sum is formed anew without it."""
+        uploads = {"north": 0}
+
+        def tamper(op: str, site: str, answer: Message) -> Message | str:
+            uploads[site] = uploads.get(site, 0) + (op == "upload")
+            return LOST if op == "upload" and site == "north" and uploads["north"] == 2 else answer
+
+        of = plan(pipeline, **self.changes)
+        _, journal, _ = rigged.run(of, tmp_path / "lost", tamper)
+        clear = plan("quantised", **self.changes)
+        _, rest, _ = rigged.run(clear, tmp_path / "rest", losing("upload", "north", at_round=0))
+        assert digests(journal) == digests(rest)
+        assert set(journal.records[0].failed) == {"north"}
+        assert any("abandoned" in event for event in journal.records[0].events)
