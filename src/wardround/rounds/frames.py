@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wardround.core.codec import Message
-from wardround.errors import QuorumLost, RunError, WardroundError, WireError
+from wardround.errors import QuorumLost, WardroundError, WireError
 from wardround.fabric.base import Answer, Body, Fabric
 from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.scheme import FrameSum, Scheme
 from wardround.protect.unmask import Reveal, unmask
 from wardround.rounds.plan import Plan
 from wardround.rounds.roster import Roster
-from wardround.rounds.wire import bytes_of, tensor_of
+from wardround.rounds.wire import bytes_of, number_of, tensor_of
 
 MOST_ATTEMPTS = 32
 
@@ -133,25 +133,39 @@ class Summation:
         return self._summed(alive, parts)
 
     def _offers(self, sites: Sequence[str]) -> dict[str, dict[str, bytes]]:
-        """Collect each site's sealed offers; sender -> receiver -> box."""
-        while self._number < MOST_ATTEMPTS:
-            said = {"round": self.round, "attempt": self._number, "cohort": list(sites), "whole": self._whole}
-            offers, lost, taken = {}, {}, False
-            for answer in self._gather(sites, "offer", Message(said)):
-                try:
-                    message = _message_of(answer)
-                    taken |= message.fields.get("taken") is True
+        """Collect each site's sealed offers; sender -> receiver -> box.
+
+        A site that was in a later attempt already, because this coordinator was started again, says in which: all go on
+        behind it. One that says so twice, or of an attempt that cannot be, is left out.
+        """
+        offers, lost, past = self._asked_for_offers(sites)
+        if past:
+            self._number = max(past.values()) + 1
+            if not lost:
+                offers, lost, past = self._asked_for_offers(sites)
+                lost |= dict.fromkeys(past, "it claims to be in a later attempt")
+        if lost:
+            raise SitesLost(lost)
+        return offers
+
+    def _asked_for_offers(
+        self, sites: Sequence[str]
+    ) -> tuple[dict[str, dict[str, bytes]], dict[str, str], dict[str, int]]:
+        """Return the offers, who is lost and why, and who was in which later attempt."""
+        said = {"round": self.round, "attempt": self._number, "cohort": list(sites), "whole": self._whole}
+        offers: dict[str, dict[str, bytes]] = {}
+        lost: dict[str, str] = {}
+        past: dict[str, int] = {}
+        for answer in self._gather(sites, "offer", Message(said)):
+            try:
+                message = _message_of(answer)
+                if "past" in message.fields:
+                    past[answer.site] = number_of(message, "past", MOST_ATTEMPTS)
+                else:
                     offers[answer.site] = {peer: bytes_of(message, peer) for peer in sites if peer != answer.site}
-                except WireError as error:
-                    if not taken:
-                        lost[answer.site] = str(error)
-            if taken:  # an earlier process of this coordinator made this attempt with other sites
-                self._number += 1
-                continue
-            if lost:
-                raise SitesLost(lost)
-            return offers
-        raise RunError(f"round {self.round} used up its {MOST_ATTEMPTS} attempts: look into rounds.jsonl for the sites")
+            except WireError as error:
+                lost[answer.site] = str(error)
+        return offers, lost, past
 
     def _part(
         self,
@@ -208,7 +222,10 @@ class Summation:
                 reveals[answer.site] = Reveal.from_bytes(bytes_of(_message_of(answer), "reveal"))
             except WireError as error:
                 self.events.append(f"site {answer.site} revealed nothing in round {self.round}: {error}")
-        masks = unmask(survivors, reveals)
+        try:
+            masks = unmask(survivors, reveals)
+        except WireError as error:
+            raise QuorumLost(f"round {self.round} does not open: {error}; go on with --resume") from None
         self.events += masks.doubts.values()
         for index, total in enumerate(parts):
             part = self._parts[index]

@@ -49,9 +49,9 @@ class Sealing:
     def _offer(self, body: Message) -> Message:
         round_index, number, cohort = number_of(body, "round"), number_of(body, "attempt"), names_of(body, "cohort")
         trial = self._masked.offer(round_index, number, cohort, body.fields.get("whole") is True)
-        if trial is None:
-            return Message({"taken": True})
-        return Message({"taken": False}, {peer: tensor_of(box) for peer, box in trial.boxes.items()})
+        if isinstance(trial, int):
+            return Message({"past": trial})
+        return Message({}, {peer: tensor_of(box) for peer, box in trial.boxes.items()})
 
     def _upload(self, body: Message) -> Message:
         round_index, number = number_of(body, "round"), number_of(body, "attempt")

@@ -145,7 +145,7 @@ class Trials:
         self._keyring = keyring
         self._read: Past | None = None
 
-    def offer(self, round_index: int, number: int, cohort: tuple[str, ...], whole: bool) -> Trial | None:
+    def offer(self, round_index: int, number: int, cohort: tuple[str, ...], whole: bool) -> Trial | int:
         """Begin an attempt, or find the one that was begun.
 
         Args:
@@ -155,7 +155,7 @@ class Trials:
             whole: whether nobody may drop out, as in the groups of a voided round.
 
         Returns:
-            The attempt; ``None`` if this site was in a later one, or in one of that number with another cohort.
+            The attempt; or the number of the one that this site is in, if that is not an earlier one.
 
         Raises:
             SiteError: the attempt would give away more than the sums of this round that were opened before.
@@ -169,7 +169,7 @@ class Trials:
         commitment = past.commitment
         if commitment is not None and commitment.attempt.run == attempt.run and commitment.attempt.round == round_index:
             if number <= commitment.attempt.number:
-                return None
+                return commitment.attempt.number
             commitment = commitment.follow(attempt, threshold)
         else:
             self._refuse_other_sum(round_index, cohort)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import rigged
@@ -262,7 +262,7 @@ def test_a_void_sum_is_bisected_into_groups_of_two_or_more(tmp_path: Path, pipel
 class InParts:
     """Updates that take five parts, each a chunk."""
 
-    changes: dict[str, Any] = {"model": {"width": 24}, "training": {"steps": 1}}
+    changes: ClassVar[dict[str, Any]] = {"model": {"width": 24}, "training": {"steps": 1}}
 
     @pytest.fixture(autouse=True)
     def _small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
