@@ -6,6 +6,7 @@ WardroundError                exit code
 │   ├── PlanError             2   a plan that is misspelt, incomplete or refused
 │   ├── DataError             2   images, labels or a manifest that cannot be used
 │   ├── TrustError            2   a peer, a key or a plan that this site does not trust
+│   ├── LedgerError           2   a ledger, a checkpoint or a proof that does not hold
 │   └── RunFolderError        2   a run folder that is missing, taken or damaged
 ├── WireError                 –   bytes from another party that are not a legal message
 ├── SiteError                 –   one site could not answer; the others go on
@@ -40,6 +41,10 @@ class DataError(InputError):
 
 class TrustError(InputError):
     """A peer, a key or a plan that this site does not trust."""
+
+
+class LedgerError(InputError):
+    """A ledger, a checkpoint or a proof that does not hold."""
 
 
 class RunFolderError(InputError):

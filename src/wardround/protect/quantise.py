@@ -73,7 +73,7 @@ class Grid:
     @property
     def num_values(self) -> int:
         """Values in an update."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        return _num_values(self.shapes)
 
     def encode(self, change: Tensors, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """Quantise.
@@ -97,12 +97,8 @@ class Grid:
 
     def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Turn sums of integers ``(num_values,)`` back into float64 tensors in the units of the weights."""
-        tensors, start = {}, 0
-        for name, step in self.steps.items():
-            size = math.prod(self.shapes[name])
-            tensors[name] = np.asarray(sums[start : start + size].reshape(self.shapes[name]) * step)
-            start += size
-        return tensors
+        tensors = _shaped(sums, self.shapes)
+        return {name: np.asarray(value * self.steps[name]) for name, value in tensors.items()}
 
     def norm_bound(self, clip_norm: float | None) -> float:
         """Return the largest norm that one quantised update can have.
@@ -131,7 +127,7 @@ class RealGrid:
     @property
     def num_values(self) -> int:
         """Values in an update."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        return _num_values(self.shapes)
 
     def encode(self, change: Tensors, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """Return float64 ``(num_values,)``, of which none was cut."""
@@ -140,11 +136,25 @@ class RealGrid:
 
     def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Return float64 tensors."""
-        return Grid(dict.fromkeys(self.shapes, 1.0), self.shapes, 1).decode(sums)
+        return _shaped(sums, self.shapes)
 
     def norm_bound(self, clip_norm: float | None) -> float:
         """Return the clip's bound, with room for the error of the encryption; without a clip there is none."""
         return math.inf if clip_norm is None else clip_norm * (1 + 1e-3)
+
+
+def _num_values(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _shaped(row: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Cut a row of numbers into tensors, in the order of `shapes`."""
+    tensors, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        tensors[name] = row[start:end].reshape(shape)
+        start = end
+    return tensors
 
 
 def real_grid(broadcast: Tensors) -> RealGrid:
