@@ -94,12 +94,38 @@ def test_a_plan_that_is_not_there(refused: Callable[..., str]) -> None:
     assert "absent.toml does not exist" in refused("check", "absent.toml")
 
 
-@pytest.mark.parametrize("key", ["dp_epsilon", "he_precision"])
-def test_the_five_keys_that_need_protections(tmp_path: Path, refused: Callable[..., str], key: str) -> None:
-    five = {"rounds": 100, "clients_per_round": 3, "learning_rate": 0.001, key: 1.2}
-    sentence = refused("train", write(tmp_path / "plan.json", json.dumps(five)))
-    assert sentence.startswith(f"{key} = 1.2 asks for")
-    assert f"remove {key}" in sentence
+def test_the_five_keys_that_need_protections(tmp_path: Path, refused: Callable[..., str]) -> None:
+    five = {"rounds": 100, "clients_per_round": 3, "learning_rate": 0.001}
+    for value in (1.2, 0, "x"):
+        path = write(tmp_path / "plan.json", json.dumps({**five, "dp_epsilon": value}))
+        sentence = refused("train", path)
+        assert sentence.startswith(f"dp_epsilon = {value!r} asks for")
+        assert "remove dp_epsilon" in sentence
+    path = write(tmp_path / "plan.json", json.dumps({**five, "he_precision": 64}))
+    assert "he_precision = 64 is no whole number of bits from 4 to 32" in refused("train", path)
+
+
+SEALED = {
+    "masks": "quantise before",
+    "homomorphic": "put a quantise stage before it",
+    "clip,clip": "out of order or come twice",
+    "quantise,clip": "out of order or come twice",
+}
+
+
+@pytest.mark.parametrize(("stages", "words"), SEALED.items(), ids=SEALED)
+def test_stages_that_protect_nothing(tmp_path: Path, refused: Callable[..., str], stages: str, words: str) -> None:
+    tables = "".join(f'[[protect]]\nstage = "{stage}"\n' for stage in stages.split(","))
+    for verb in ("check", "train"):
+        assert words in refused(verb, write(tmp_path / "plan.toml", f"rounds = 1\n{tables}"))
+
+
+def test_stages_that_are_no_stages(tmp_path: Path, refused: Callable[..., str]) -> None:
+    path = tmp_path / "plan.toml"
+    assert "[protect] stage = 'clap' is unknown" in refused("check", write(path, '[[protect]]\nstage = "clap"'))
+    assert "must be a list of tables" in refused("check", write(path, '[protect]\nstage = "clip"'))
+    assert "open_at = 'nobody'" in refused("check", write(path, 'open_at = "nobody"'))
+    assert "norm = 0.0 is not a positive" in refused("check", write(path, '[[protect]]\nstage = "clip"\nnorm = 0.0'))
 
 
 def test_other_json(tmp_path: Path, refused: Callable[..., str]) -> None:
