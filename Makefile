@@ -32,6 +32,7 @@ benchmark: $(STAMP)
 # HOURS of one or two cores; needs HAM10000 below WARDROUND_DATA. Every run checkpoints: stop and go on as you like.
 reproduce: $(STAMP)
 	$(BIN)/python experiments/ham10000-federated/reproduce.py
+	$(BIN)/python experiments/ham10000-sealed/run.py
 
 clean:
 	rm -rf $(VENV) runs build dist
