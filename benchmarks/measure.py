@@ -95,7 +95,7 @@ HEADER = ("measured", "median", "min–max", "unit", "aim", "verdict", "note")
 
 def machine() -> dict[str, Any]:
     """Describe the machine by what decides its speed; nothing that identifies it."""
-    packages = ("wardround", "torch", "numpy", "safetensors")
+    packages = ("wardround", "torch", "numpy", "safetensors", "tenseal")
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),

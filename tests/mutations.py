@@ -1,11 +1,12 @@
-"""Frames that somebody tampered with: what the wire decoder is fuzzed with."""
+"""Bytes, frames and messages that somebody tampered with: what every reader of another party's words is fuzzed with."""
 
 from __future__ import annotations
 
 import json
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,71 @@ def mutated(count: int, seed: int) -> Iterator[bytes]:
         if rng.random() < 0.2:
             frame = MUTATIONS[rng.randrange(len(MUTATIONS))](rng, frame or b"\0", frames)
         yield frame
+
+
+def damaged(rng: random.Random, good: bytes, others: Sequence[bytes] = ()) -> bytes:
+    """Return `good` after one to three damages: bits, cuts, splices with `others`, runs, and lengths that lie."""
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        good = rng.choice(DAMAGES)(rng, good or b"\0", [other for other in others if other] or [good or b"\0"])
+    return good
+
+
+def damaged_message(rng: random.Random, message: Message, others: Sequence[bytes] = ()) -> bytes:
+    """Return the frame of a message in which fields or arrays were changed, or the frame itself was."""
+    fields, tensors = dict(message.fields), dict(message.tensors)
+    for _ in range(rng.choice([1, 1, 2])):
+        if tensors and rng.random() < 0.6:
+            _damage_tensor(rng, tensors, others)
+        else:
+            _damage_field(rng, fields)
+    frame = encode(Message(fields, tensors))
+    return damaged(rng, frame, others) if rng.random() < 0.1 else frame
+
+
+def _damage_field(rng: random.Random, fields: dict[str, Any]) -> None:
+    if not fields or rng.random() < 0.1:
+        fields[rng.choice(["", "round", "part", "weights", "x" * 200, "\u202e"])] = rng.choice(VALUES)
+        return
+    key = rng.choice(sorted(fields))
+    if rng.random() < 0.15:
+        del fields[key]
+    else:
+        fields[key] = _damaged_value(rng, fields[key])
+
+
+def _damaged_value(rng: random.Random, value: Any) -> Any:
+    if rng.random() < 0.3:
+        return rng.choice(VALUES)
+    if type(value) is int:
+        return value + rng.choice([-2, -1, 1, 2, 7])
+    if isinstance(value, list):
+        other = (
+            [*value, rng.choice([*value, *VALUES])] if rng.random() < 0.5 else value[: rng.randrange(len(value) + 1)]
+        )
+        return rng.sample(other, len(other)) if rng.random() < 0.3 else other
+    if isinstance(value, dict):
+        other = dict(value)
+        _damage_field(rng, other)
+        return other
+    return rng.choice(VALUES)
+
+
+def _damage_tensor(rng: random.Random, tensors: dict[str, np.ndarray], others: Sequence[bytes]) -> None:
+    name = rng.choice(sorted(tensors))
+    kind, array = rng.randrange(8), tensors[name]
+    if kind == 0:
+        del tensors[name]
+    elif kind == 1:
+        tensors[rng.choice(["", "nobody", "\u202e", name * 40])] = tensors.pop(name)
+    elif kind == 2:
+        tensors[name] = tensors[rng.choice(sorted(tensors))]
+    elif kind == 3:
+        tensors[name] = rng.choice(
+            [array.astype(np.float32), array[None], np.array(1), np.zeros((0, 3)), np.zeros(0, array.dtype)]
+        )
+    else:
+        content = damaged(rng, array.tobytes(), others)
+        tensors[name] = np.frombuffer(content[: len(content) // array.itemsize * array.itemsize], array.dtype)
 
 
 def framed(header: bytes, tensors: bytes, version: int = 1, length: int | None = None) -> bytes:
@@ -76,6 +142,18 @@ def _splice(rng: random.Random, frame: bytes, frames: list[bytes]) -> bytes:
 def _noise(rng: random.Random, frame: bytes, frames: list[bytes]) -> bytes:
     noise = rng.randbytes(rng.randrange(200))
     return rng.choice([noise, frame[:9] + noise, frame + noise, b"WRND\x01" + noise])
+
+
+def _extend(rng: random.Random, frame: bytes, frames: list[bytes]) -> bytes:
+    return frame + rng.choice([b"\0", frame[-1:], rng.randbytes(rng.randrange(1, 40)), rng.choice(frames)])
+
+
+def _lying_number(rng: random.Random, frame: bytes, frames: list[bytes]) -> bytes:
+    # Lengths and counts are mostly at the start, in four bytes or two.
+    start = rng.randrange(min(len(frame), rng.choice([8, 64, 256, len(frame)])))
+    number = rng.choice([0, 1, 2, 3, 255, 256, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 1, len(frame)])
+    written = rng.choice([struct.pack(">I", number % 2**32), struct.pack(">H", number % 2**16)])
+    return frame[:start] + written + frame[start + len(written) :]
 
 
 def _overwrite(rng: random.Random, frame: bytes, frames: list[bytes]) -> bytes:
@@ -156,6 +234,14 @@ def _intact(rng: random.Random, frame: bytes, frames: list[bytes]) -> bytes:
     return frame
 
 
+VALUES: list[Any] = [
+    *[None, True, False, 0, 1, -1, 2, 1.5, -0.5, 1e300, "", "0", "east", "\u202e", "x" * 300, [], {}, [[]], {"": 0}],
+    *[[0], ["east"], ["east", "north"], ["north", "east"], ["east", "east"], [None], {"east": 1}, {"east": -1}],
+    *[{"east": 1.0}, {"east": 2**70}, [2**70], list(range(300))],
+    *(number for number in HUGE),
+]
+"""What a field may hold instead of what it should."""
+
 Mutation = Callable[[random.Random, bytes, list[bytes]], bytes]
 MUTATIONS: tuple[Mutation, ...] = (
     _flip,
@@ -171,3 +257,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     _raw_table,
     _intact,
 )
+DAMAGES: tuple[Mutation, ...] = (_flip, _flip, _cut, _splice, _overwrite, _extend, _lying_number)
+"""Ways to damage bytes of any kind."""

@@ -18,7 +18,7 @@ import pytest
 
 from wardround.core.codec import Message
 from wardround.errors import SiteError
-from wardround.fabric.base import Fabric, Handler
+from wardround.fabric.base import Body, Fabric, Handler
 from wardround.fabric.local import Opener
 
 SITES = ("east", "north", "south", "west")
@@ -72,6 +72,8 @@ class FabricContract:
 
     keeps_timeouts = True
     checks_encoding = True
+    tells_what_broke = True
+    """Whether an error that a site did not raise on purpose is told with its words, which may name a patient."""
     window = 0
     """How many sites may have been called beyond those whose answers were taken."""
 
@@ -86,7 +88,7 @@ class FabricContract:
         with cls.opened(SITES) as fabric:
             yield fabric
 
-    def answers(self, fabric: Fabric, sites: Sequence[str], body: Message, timeout_s: float | None = None) -> list[Any]:
+    def answers(self, fabric: Fabric, sites: Sequence[str], body: Body, timeout_s: float | None = None) -> list[Any]:
         return list(fabric.gather(sites, "greet", body, timeout_s))
 
     def test_sites_are_sorted(self, fabric: Fabric) -> None:
@@ -114,11 +116,36 @@ class FabricContract:
         after = calls()
         assert {site: after[site] - before[site] for site in SITES} == {"east": 2, "north": 1, "south": 1, "west": 2}
 
+    @pytest.mark.parametrize("order", [SITES, SITES[::-1], ("west", "east")])
+    def test_each_site_gets_the_message_that_is_its_own(self, fabric: Fabric, order: Sequence[str]) -> None:
+        bodies = {
+            site: Message({"echo": f"for {site}"}, {"x": np.full(place, place, np.int64)})
+            for place, site in enumerate(SITES)
+        }
+        answers = self.answers(fabric, order, bodies)
+        assert [answer.site for answer in answers] == list(order)
+        for answer in answers:
+            assert answer.message.fields["site"] == answer.site
+            assert answer.message.fields["echo"] == f"for {answer.site}"
+            np.testing.assert_array_equal(answer.message.tensors["x"], bodies[answer.site].tensors["x"])
+
+    def test_a_site_without_a_message_is_an_error_before_anybody_is_called(
+        self, fabric: Fabric, tmp_path: Path
+    ) -> None:
+        bodies = {site: Message({"echo": "", "log": str(tmp_path)}) for site in SITES if site != "west"}
+        with pytest.raises(ValueError, match="site west is to be called, but there is no message for it"):
+            self.answers(fabric, SITES, bodies)
+        assert list(tmp_path.iterdir()) == []
+        answers = self.answers(fabric, SITES[:3], bodies)
+        assert [answer.failure for answer in answers] == [None] * 3
+        assert sorted(path.name for path in tmp_path.iterdir()) == list(SITES[:3])
+
     @pytest.mark.parametrize(("act", "words"), [("refuse", "north refuses greet"), ("break", "north broke")])
     def test_a_site_that_raises_fails_alone(self, fabric: Fabric, act: str, words: str) -> None:
         answers = self.answers(fabric, SITES, asking(north=act))
         assert [answer.failure is None for answer in answers] == [True, False, True, True]
-        assert words in answers[1].failure
+        assert (words in answers[1].failure) == (act == "refuse" or self.tells_what_broke)
+        assert "north" in answers[1].failure
         assert answers[1].message is None
         assert all(answer.failure is None for answer in self.answers(fabric, SITES, asking()))
 

@@ -50,6 +50,7 @@ class Fabric(Protocol):
 
         Raises:
             FabricDown: the processes or connections themselves are gone.
+            ValueError: `body` holds no message for one of `sites`; then none was called.
         """
         ...
 
@@ -62,12 +63,31 @@ class Fabric(Protocol):
         ...
 
 
-def framed(body: Body) -> Callable[[str], bytes]:
-    """Return what gives a site its frame; one that goes to all sites is written once, and is the same object."""
+def addressed(sites: Sequence[str], body: Body) -> Callable[[str], Message]:
+    """Return what gives each of `sites` its message.
+
+    Raises:
+        ValueError: `body` holds no message for one of them.
+    """
+    if isinstance(body, Message):
+        return lambda _: body
+    for site in sites:
+        if site not in body:
+            raise ValueError(f"site {site} is to be called, but there is no message for it")
+    return body.__getitem__
+
+
+def framed(sites: Sequence[str], body: Body) -> Callable[[str], bytes]:
+    """Return what gives each of `sites` its frame; one that goes to all is written once, and is the same object.
+
+    Raises:
+        ValueError: `body` holds no message for one of them.
+    """
+    message_of = addressed(sites, body)
     if isinstance(body, Message):
         frame = encode(body)
         return lambda _: frame
-    return lambda site: encode(body[site])
+    return lambda site: encode(message_of(site))
 
 
 def bounded(text: str) -> str:

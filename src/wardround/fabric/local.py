@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from wardround.core.codec import Message, decode, encode
 from wardround.errors import WardroundError
-from wardround.fabric.base import Answer, Body, Handler, bounded, framed
+from wardround.fabric.base import Answer, Body, Handler, addressed, bounded, framed
 
 Opener = Callable[[str], Handler]
 """Opens the site of a name."""
@@ -54,10 +54,11 @@ class LocalFabric:
     def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Call the sites one after the other; see `Fabric.gather`."""
         if not self.encoded:
+            message_of = addressed(sites, body)
             for site in sites:
-                yield self._host.call(site, op, body if isinstance(body, Message) else body[site])
+                yield self._host.call(site, op, message_of(site))
             return
-        frames = framed(body)
+        frames = framed(sites, body)
         held, sent = b"", Message()
         for site in sites:
             frame = frames(site)

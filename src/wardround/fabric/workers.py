@@ -52,7 +52,7 @@ class WorkerFabric:
 
     def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Keep every worker busy, and yield in the order of `sites`; see `Fabric.gather`."""
-        frames = framed(body)
+        frames = framed(sites, body)
         for worker in self._workers:
             if worker.busy:  # with a question that nobody waits for any more: its answer must not be taken for another
                 worker.stop()

@@ -8,9 +8,11 @@ upload frame, per chunk   seed: 64 bytes | residues of c0: for each data prime, 
 sum frame, per chunk      residues of c0 | residues of c1
 ```
 
-Numbers are little-endian and below their prime, which is checked here before SEAL sees a byte. A site that opens frames
-learns nothing about the key from the result that it did not have; it must not tell results to whoever made the frame,
-because a made-up frame can be built to open to the key.
+Numbers are little-endian and below their prime, which is checked here before anything is done with them. SEAL encrypts,
+draws polynomials from seeds and adds those up. What upload frames hold of the first polynomial is added in numpy, and a
+sum under one prime is opened in numpy, so that SEAL never sees what the coordinator sent; sums under two primes, and
+those of CKKS, are opened by SEAL. A site that opens frames learns nothing about the key from the result that it did not
+have; it must not tell results to whoever made the frame, because a made-up frame can be built to open to the key.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ import numpy as np
 
 from wardround.errors import PlanError, RunError, WireError
 from wardround.protect.lattice_parameters import BFV, LARGEST_REAL, SEED_BYTES, LatticeParameters
-from wardround.protect.packing import narrow
-from wardround.protect.seal_bytes import MemoryFile, Ring, native_errors, ring
+from wardround.protect.negacyclic import WordOpener
+from wardround.protect.residues import ResidueSum, check_length, narrow_residues, read_residues
+from wardround.protect.seal_bytes import MemoryFile, native_errors, ring
 
 _KEY_MAGIC = b"WRLK"
 _KEY_VERSION = b"\x01"
-_DIGEST_BYTES = 32
+_BLOCK_CHUNKS = 16
+"""Chunks that are opened at once: enough to make numpy's calls cheap, few enough to stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +108,7 @@ class Sealer:
         secret_key = self._ring.secret_key(key.secret)
         self._encryptor = self._ring.seal.Encryptor(self._ring.context, secret_key)
         self._decryptor = self._ring.seal.Decryptor(self._ring.context, secret_key)
+        self._opener = WordOpener(parameters, key.secret) if WordOpener.serves(parameters) else None
 
     def encrypt(self, values: np.ndarray) -> bytes:
         """Encrypt whole chunks.
@@ -124,6 +129,8 @@ class Sealer:
     def open(self, frame: bytes, chunks: int) -> np.ndarray:
         """Decrypt a sum.
 
+        Under one prime no byte of the frame reaches SEAL; see `WordOpener`.
+
         Args:
             frame: a sum frame from the coordinator.
             chunks: how many chunks it must have.
@@ -133,30 +140,42 @@ class Sealer:
 
         Raises:
             WireError: the frame has another length, a residue is not below its prime, or a chunk is not encrypted.
+            RunError: this machine computes less exactly than it should.
         """
         parameters = self._parameters
-        residues = _read_residues(frame, parameters, chunks, 2, 0)
-        if not residues[:, residues.shape[1] // 2 :].any(axis=1).all():
-            raise WireError("a sum frame has a chunk whose second polynomial is zero: it is not encrypted")
-        dtype = np.uint64 if parameters.scheme == BFV else np.float64
-        opened = np.empty((chunks, parameters.values_per_chunk), dtype)
-        with native_errors("open a sum frame"), MemoryFile() as file:
-            for row, out in zip(residues, opened, strict=True):
-                plain = self._ring.seal.Plaintext()
-                self._decryptor.decrypt(self._ring.load_full(file, row), plain)
-                out[:] = self._ring.read_plain(file, plain)
+        check_length(frame, chunks, parameters.sum_chunk_bytes)
+        opened = np.empty((chunks, parameters.values_per_chunk), np.uint64 if parameters.scheme == BFV else np.float64)
+        for start in range(0, chunks, _BLOCK_CHUNKS):
+            block = range(start, min(chunks, start + _BLOCK_CHUNKS))
+            residues = read_residues(frame, parameters, block, 2, 0)
+            if not residues[:, len(parameters.data_primes) :].any(axis=(1, 2)).all():
+                raise WireError("a sum frame has a chunk whose second polynomial is zero: it is not encrypted")
+            opened[block.start : block.stop] = (
+                self._opener.open(residues) if self._opener is not None else self._open_by_seal(residues)
+            )
         return opened.reshape(-1)
+
+    def _open_by_seal(self, residues: np.ndarray) -> np.ndarray:
+        opened = []
+        with native_errors("open a sum frame"), MemoryFile() as file:
+            for chunk in residues:
+                plain = self._ring.seal.Plaintext()
+                self._decryptor.decrypt(self._ring.load_full(file, chunk), plain)
+                opened.append(self._ring.read_plain(file, plain))
+        return np.array(opened)
 
     def _encrypt_chunk(self, file: MemoryFile, values: np.ndarray) -> tuple[bytes, ...]:
         plain = self._ring.load_plain(file, values)
         residues, seed = self._ring.read_seeded(file, self._encryptor.encrypt_symmetric(plain))
-        return seed, *_narrow_residues(residues, self._parameters)
+        return seed, *narrow_residues(residues, self._parameters)
 
 
 class RunningSum:
     """Adds uploads as they come, at the coordinator, which has no key.
 
-    Its memory is that of one ciphertext per chunk, whatever the number of uploads.
+    The first polynomials, which frames hold, are added in numpy; the second ones, of which frames hold seeds, in SEAL.
+    Memory is that of one and a half ciphertexts per chunk (SEAL's have a first polynomial too, zero here), whatever the
+    number of uploads.
 
     Args:
         parameters: of the plan.
@@ -168,7 +187,8 @@ class RunningSum:
         self._parameters = parameters
         self._chunks = chunks
         self._ring = ring(parameters)
-        self._sums: list[Any] = []
+        self._first = ResidueSum(parameters, chunks)
+        self._seconds: list[Any] = []
         self._subtractions = 0
         self._damaged = False
 
@@ -192,15 +212,17 @@ class RunningSum:
                 f"a weight of {weight} after {self.total_weight} is negative or exceeds weight_total = "
                 f"{parameters.weight_total}, beyond which a sum could open wrong: raise weight_total in the plan"
             )
-        residues = _read_residues(frame, parameters, self._chunks, 1, SEED_BYTES)
+        check_length(frame, self._chunks, parameters.upload_chunk_bytes)
+        residues = read_residues(frame, parameters, range(self._chunks), 1, SEED_BYTES)
         if weight == 0:
             return
         self._damaged = True  # until all chunks are added: half an upload must not be taken for a sum
+        self._first.add(residues, weight)
         with native_errors("add an upload"), MemoryFile() as file:
-            for index, row in enumerate(residues):
+            load, multiply = self._ring.seed_loader(file), self._ring.multiplier(weight)
+            for index in range(self._chunks):
                 start = index * parameters.upload_chunk_bytes
-                upload = self._ring.load_seeded(file, row, frame[start : start + SEED_BYTES])
-                self._add_chunk(index, _times(self._ring, upload, weight))
+                self._add_second(index, multiply(load(frame[start : start + SEED_BYTES])))
         self._damaged = False
         self.total_weight += weight
 
@@ -221,12 +243,10 @@ class RunningSum:
         if self._subtractions == parameters.weight_total:
             raise PlanError(f"more than {parameters.weight_total} subtractions could open wrong: add the masks first")
         rows = _rows(parameters, words)
-        if len(rows) != len(self._sums):
-            raise ValueError(f"{len(rows)} chunks of words cannot be taken from a sum of {len(self._sums)}")
+        if len(rows) != len(self._seconds):
+            raise ValueError(f"{len(rows)} chunks of words cannot be taken from a sum of {len(self._seconds)}")
         self._damaged = True
-        with native_errors("subtract masks"), MemoryFile() as file:
-            for total, row in zip(self._sums, rows, strict=True):
-                self._ring.evaluator.sub_plain_inplace(total, self._ring.load_plain(file, row))
+        self._first.subtract_words(rows)
         self._damaged = False
         self._subtractions += 1
 
@@ -237,38 +257,25 @@ class RunningSum:
             ValueError: nothing was added yet.
         """
         self._check()
-        if not self._sums:
+        if not self._seconds:
             raise ValueError("nothing was added to the sum")
         half = self._parameters.degree * len(self._parameters.data_primes)
         pieces: list[bytes] = []
         with MemoryFile() as file:
-            for total in self._sums:
-                residues = self._ring.read_full(file, total)
-                pieces += _narrow_residues(residues[:half], self._parameters)
-                pieces += _narrow_residues(residues[half:], self._parameters)
+            for first, second in zip(self._first.read(), self._seconds, strict=True):
+                pieces += narrow_residues(first, self._parameters)
+                pieces += narrow_residues(self._ring.read_full(file, second)[half:], self._parameters)
         return b"".join(pieces)
 
     def _check(self) -> None:
         if self._damaged:
             raise RunError("an addition to the running sum was cut short, so the sum is lost: start the round again")
 
-    def _add_chunk(self, index: int, upload: Any) -> None:
-        if index == len(self._sums):
-            self._sums.append(upload)
+    def _add_second(self, index: int, upload: Any) -> None:
+        if index == len(self._seconds):
+            self._seconds.append(upload)
         else:
-            self._ring.evaluator.add_inplace(self._sums[index], upload)
-
-
-def _times(arithmetic: Ring, upload: Any, weight: int) -> Any:
-    """Multiply a ciphertext by a positive integer: double for each further bit of it, and add where the bit is set."""
-    total = upload
-    for bit in bin(weight)[3:]:
-        doubled = arithmetic.seal.Ciphertext()
-        arithmetic.evaluator.add(total, total, doubled)
-        if bit == "1":
-            arithmetic.evaluator.add_inplace(doubled, upload)
-        total = doubled
-    return total
+            self._ring.evaluator.add_inplace(self._seconds[index], upload)
 
 
 def _rows(parameters: LatticeParameters, values: np.ndarray) -> np.ndarray:
@@ -282,43 +289,3 @@ def _rows(parameters: LatticeParameters, values: np.ndarray) -> np.ndarray:
     if not fits:
         raise ValueError(f"values to encrypt are of another type or larger than the {parameters.scheme} scheme holds")
     return np.ascontiguousarray(values).reshape(-1, parameters.values_per_chunk)
-
-
-def _narrow_residues(residues: np.ndarray, parameters: LatticeParameters) -> list[bytes]:
-    """Write the residues of one polynomial, each prime's in as many bytes as it needs."""
-    rows = residues.reshape(-1, parameters.degree)
-    return [narrow(row, width) for row, width in zip(rows, parameters.residue_bytes, strict=True)]
-
-
-def _read_residues(
-    frame: bytes, parameters: LatticeParameters, chunks: int, polynomials: int, skip_bytes: int
-) -> np.ndarray:
-    """Read and check all residues of a frame.
-
-    Args:
-        frame: bytes from another party.
-        parameters: decide the one legal length and the primes.
-        chunks: how many there must be.
-        polynomials: in each chunk.
-        skip_bytes: before the residues of each chunk.
-
-    Returns:
-        uint64 ``(chunks, polynomials * primes * degree)``.
-
-    Raises:
-        WireError: the length is wrong, or a residue is not below its prime.
-    """
-    chunk_bytes = skip_bytes + polynomials * parameters.polynomial_bytes
-    if len(frame) != chunks * chunk_bytes:
-        raise WireError(f"a frame of {len(frame)} bytes of ciphertexts should have {chunks * chunk_bytes}")
-    degree, start = parameters.degree, skip_bytes
-    columns = list(zip(parameters.data_primes, parameters.residue_bytes, strict=True)) * polynomials
-    residues = np.zeros((chunks, len(columns), degree), "<u8")
-    for column, (prime, width) in enumerate(columns):
-        source = np.ndarray((chunks, degree), f"V{width}", frame, start, (chunk_bytes, width))
-        words = residues[:, column]
-        np.ndarray((chunks, degree), f"V{width}", residues, column * degree * 8, (residues.strides[0], 8))[...] = source
-        if int(words.max(initial=0)) >= prime:
-            raise WireError("a frame holds a residue that is not below its prime")
-        start += degree * width
-    return residues.reshape(chunks, -1)

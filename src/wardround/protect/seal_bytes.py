@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
@@ -67,6 +67,11 @@ class MemoryFile:
     def write(self, *pieces: bytes | memoryview) -> str:
         """Put the pieces at the start of the file and return its path. What lies behind is left, and not read."""
         os.pwritev(self._file, pieces, 0)
+        return self._path
+
+    def write_at(self, offset: int, data: bytes) -> str:
+        """Replace a piece of what `write` wrote, and return the path."""
+        os.pwrite(self._file, data, offset)
         return self._path
 
     def save(self, thing: Any) -> bytes:
@@ -132,10 +137,16 @@ class Ring:
         words[: len(found) // 8] = np.frombuffer(found, "<u8")
         return words
 
-    def load_seeded(self, file: MemoryFile, residues: np.ndarray, seed: bytes) -> Any:
-        """Return a SEAL ciphertext of one checked polynomial and the seed of the other, which SEAL draws again."""
+    def seed_loader(self, file: MemoryFile) -> Callable[[bytes], Any]:
+        """Return a function that makes a ciphertext from a seed: first polynomial zero, second drawn from it by SEAL.
+
+        The file is the function's own, as long as it is called.
+        """
         prefix, seed_block = self._seeded
-        return self._load(file.write(prefix, residues.data, seed_block, seed))
+        zeros = bytes(8 * self._polynomial_words)
+        file.write(prefix, zeros, seed_block, bytes(SEED_BYTES))
+        offset = len(prefix) + len(zeros) + len(seed_block)
+        return lambda seed: self._load(file.write_at(offset, seed))
 
     def load_full(self, file: MemoryFile, residues: np.ndarray) -> Any:
         """Return a SEAL ciphertext of two checked polynomials, one after the other."""
@@ -156,6 +167,25 @@ class Ring:
             raise _unknown_seal()
         return np.frombuffer(found, "<u8")
 
+    def multiplier(self, weight: int) -> Callable[[Any], Any]:
+        """Return a function that multiplies a ciphertext by a positive integer; what it is given may change."""
+        if weight == 1:
+            return lambda cipher: cipher
+        if self._encoder is None and 2 * weight >= 2**self.parameters.message_bits:
+            # Plaintexts from t / 2 on stand for negative numbers.
+            return lambda cipher: self._doubled(cipher, weight)
+        if self._encoder is None:
+            constant = self.seal.Plaintext(f"{weight:X}")
+        else:
+            constant = self.seal.Plaintext()
+            self._encoder.encode(weight, 1.0, constant)
+
+        def multiply(cipher: Any) -> Any:
+            self.evaluator.multiply_plain_inplace(cipher, constant)
+            return cipher
+
+        return multiply
+
     def secret_key(self, secret: np.ndarray) -> Any:
         """Return SEAL's key for a secret polynomial.
 
@@ -175,6 +205,17 @@ class Ring:
             transformed = np.frombuffer(file.save(plain)[_PLAIN_WORDS:], "<u8")
             key.load(self.context, file.write(*_plain_pieces(_parms_id(self.context.key_parms_id()), transformed)))
         return key
+
+    def _doubled(self, cipher: Any, weight: int) -> Any:
+        """Multiply by doubling for each further bit of the weight, and adding where the bit is set."""
+        total = cipher
+        for bit in bin(weight)[3:]:
+            doubled = self.seal.Ciphertext()
+            self.evaluator.add(total, total, doubled)
+            if bit == "1":
+                self.evaluator.add_inplace(doubled, cipher)
+            total = doubled
+        return total
 
     def _cipher_prefix(self, words: int, seed_bytes: int) -> bytes:
         """Return all of a ciphertext's block up to its words, for a ciphertext with so many of them."""

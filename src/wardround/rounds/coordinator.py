@@ -94,7 +94,9 @@ class Coordinator:
         records, state = self.journal.last() or ([], None)
         start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
         server = self._server(algorithm, start if state is None else state, records)
-        exchange = self._exchange(algorithm, algorithm.server.broadcast(start), server, roster)
+        template = algorithm.server.broadcast(start)
+        examples = {site: facts[site]["num_train"] for site in trainers}
+        exchange = self._exchange(template, server, roster, examples)
         memories: dict[str, int] = {}
         for record in records:
             memories |= record.memories
@@ -138,11 +140,15 @@ class Coordinator:
         server.find()
         return server
 
-    def _exchange(self, algorithm: Algorithm, template: Tensors, server: Server, roster: Roster | None) -> Exchange:
+    def _exchange(
+        self, template: Tensors, server: Server, roster: Roster | None, examples: Mapping[str, int]
+    ) -> Exchange:
         if not self.plan.pipeline.sums_frames:
             return ClearExchange(self.plan, self.fabric, self.listener, template)
         num_values = sum(value.size for value in template.values())
-        return FrameExchange(self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server)
+        return FrameExchange(
+            self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server, examples
+        )
 
     def _scheme(self) -> Scheme:
         return Scheme.of(self.plan.pipeline, self.plan.weight_total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wardround.core.codec import Message
@@ -97,6 +97,8 @@ class FrameExchange:
         roster: who the sites are; ``None`` where there are no keys.
         num_values: values in an update.
         opener: opens the sums.
+        examples: site -> training examples, as it said when it joined. A round's weights follow from these alone, so
+            that a round that is asked for again, of fewer sites, has the same.
     """
 
     plan: Plan
@@ -106,7 +108,7 @@ class FrameExchange:
     roster: Roster | None
     num_values: int
     opener: Opener
-    _events: list[str] = field(default_factory=list)
+    examples: Mapping[str, int]
 
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
         """Let the cohort train, sum its frames, and open the sum; see `Exchange.collect`."""
@@ -116,7 +118,7 @@ class FrameExchange:
             pass  # the frames follow
         trained = tuple(inbox.accepted)
         check_quorum(self.plan, ctx, trained, inbox.failed)
-        weights = self._weights({site: inbox.accepted[site]["num_examples"] for site in trained})
+        weights = self._weights({site: self.examples[site] for site in ctx.cohort})
         summation = Summation(
             self.plan, metered, self.scheme, self.roster, self.num_values, ctx.round, weights, self._timeout_s
         )

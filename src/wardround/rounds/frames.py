@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,11 +10,13 @@ from wardround.core.codec import Message
 from wardround.errors import QuorumLost, WardroundError, WireError
 from wardround.fabric.base import Answer, Body, Fabric
 from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
+from wardround.protect.identity import digits
 from wardround.protect.scheme import FrameSum, Scheme
 from wardround.protect.unmask import Reveal, unmask
+from wardround.rounds.past import survivors_claim
 from wardround.rounds.plan import Plan
 from wardround.rounds.roster import Roster
-from wardround.rounds.wire import bytes_of, number_of, tensor_of
+from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of
 
 MOST_ATTEMPTS = 32
 
@@ -24,6 +27,39 @@ class SitesLost(WardroundError):
     def __init__(self, reasons: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{site}: {reason}" for site, reason in reasons.items()))
         self.reasons = reasons
+
+
+class OpenedBefore(WardroundError):
+    """A sum of this round was opened before, by a coordinator that was stopped before it used it: it is made again."""
+
+    def __init__(self, sites: tuple[str, ...]) -> None:
+        super().__init__(f"the sum over {', '.join(sites)} was opened before")
+        self.sites = sites
+
+
+@dataclass
+class Offered:
+    """What sites answered when they were asked for their offers.
+
+    Attributes:
+        boxes: sender -> receiver -> sealed offer.
+        lost: site -> why it gave none.
+        past: site -> number of the later attempt that it is in.
+        listed: site -> the survivors that it signed for in this attempt, or that it opened a sum of in the round.
+    """
+
+    boxes: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    past: dict[str, int] = field(default_factory=dict)
+    listed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def bound_to(self) -> tuple[str, ...]:
+        """The list that most of its sites claim, and none of them denies by another one; empty if there is none."""
+        for listed, claims in Counter(self.listed.values()).most_common():
+            if 2 * claims > len(listed) and all(self.listed.get(site, listed) == listed for site in listed):
+                return listed
+        return ()
 
 
 @dataclass
@@ -99,6 +135,10 @@ class Summation:
                 left = [site for site in left if site not in lost.reasons]
                 self._number += 1
                 continue
+            except OpenedBefore as opened:
+                self._leave_out(left, opened.sites)
+                left = list(opened.sites)
+                continue
             if len(found.sites) < least:
                 left = list(found.sites)
                 break
@@ -119,53 +159,67 @@ class Summation:
     def _masked(self, sites: Sequence[str]) -> GroupSum:
         """Sum frames whose masks cancel, and take off what is left of them."""
         threshold = self._threshold(sites)
-        offers = self._offers(sites)
-        said = {"attempt": self._number, "weights": {site: self.weights[site] for site in sites}}
-        alive = list(sites)
+        offered = self._offers(sites)
+        offers, said = offered.boxes, {"attempt": self._number, "weights": self._weights(sites)}
+        alive = list(offered.bound_to or sites)
+        self._leave_out(sites, alive)
         parts = [self._part(alive, 0, said, masked=True, offers=offers)]
         parts += [self._part(alive, index, said, masked=True) for index in range(1, self._num_parts)]
         if len(alive) < threshold:
             raise QuorumLost(
                 f"{len(alive)} of {len(sites)} sites sent their update in round {self.round}, the masks' threshold is "
-                f"{threshold}: nothing was opened; mend the sites and go on with --resume"
+                f"{threshold} ({'; '.join(f'{site}: {reason}' for site, reason in self.failed.items())}): nothing was "
+                "opened; mend the sites and go on with --resume"
             )
         self._unmask(self._attempt(sites), threshold, alive, parts)
         return self._summed(alive, parts)
 
-    def _offers(self, sites: Sequence[str]) -> dict[str, dict[str, bytes]]:
-        """Collect each site's sealed offers; sender -> receiver -> box.
+    def _leave_out(self, sites: Sequence[str], bound_to: Sequence[str]) -> None:
+        out = [site for site in sites if site not in bound_to]
+        self.failed |= dict.fromkeys(out, "the others signed for the sum without it before")
+
+    def _offers(self, sites: Sequence[str]) -> Offered:
+        """Collect each site's sealed offers.
 
         A site that was in a later attempt already, because this coordinator was started again, says in which: all go on
-        behind it. One that says so twice, or of an attempt that cannot be, is left out.
-        """
-        offers, lost, past = self._asked_for_offers(sites)
-        if past:
-            self._number = max(past.values()) + 1
-            if not lost:
-                offers, lost, past = self._asked_for_offers(sites)
-                lost |= dict.fromkeys(past, "it claims to be in a later attempt")
-        if lost:
-            raise SitesLost(lost)
-        return offers
+        behind it. One that says so twice, or of an attempt that cannot be, is left out. Where a sum was opened already,
+        only the same may be opened again.
 
-    def _asked_for_offers(
-        self, sites: Sequence[str]
-    ) -> tuple[dict[str, dict[str, bytes]], dict[str, str], dict[str, int]]:
-        """Return the offers, who is lost and why, and who was in which later attempt."""
+        Raises:
+            SitesLost: sites gave no offers.
+            OpenedBefore: only other sites' sum may be opened.
+        """
+        offered = self._asked_for_offers(sites)
+        if offered.past:
+            self._number = max(offered.past.values()) + 1
+            again = () if self._whole else offered.bound_to
+            if again and set(again) < set(sites):
+                raise OpenedBefore(again)
+            if not offered.lost:
+                offered = self._asked_for_offers(sites)
+                offered.lost |= dict.fromkeys(offered.past, "it claims to be in a later attempt")
+        if offered.lost:
+            raise SitesLost(offered.lost)
+        return offered
+
+    def _asked_for_offers(self, sites: Sequence[str]) -> Offered:
         said = {"round": self.round, "attempt": self._number, "cohort": list(sites), "whole": self._whole}
-        offers: dict[str, dict[str, bytes]] = {}
-        lost: dict[str, str] = {}
-        past: dict[str, int] = {}
+        offered = Offered()
         for answer in self._gather(sites, "offer", Message(said)):
             try:
                 message = _message_of(answer)
+                listed = names_of(message, "listed")
                 if "past" in message.fields:
-                    past[answer.site] = number_of(message, "past", MOST_ATTEMPTS)
+                    offered.past[answer.site] = number_of(message, "past", MOST_ATTEMPTS)
                 else:
-                    offers[answer.site] = {peer: bytes_of(message, peer) for peer in sites if peer != answer.site}
+                    boxes = {peer: bytes_of(message, peer) for peer in sites if peer != answer.site}
+                    offered.boxes[answer.site] = boxes
+                # One that names itself alone, leaves itself out or names others than were asked binds nobody.
+                if answer.site in listed and 1 < len(listed) and set(listed) <= set(sites):
+                    offered.listed[answer.site] = listed
             except WireError as error:
-                lost[answer.site] = str(error)
-        return offers, lost, past
+                offered.lost[answer.site] = str(error)
+        return offered
 
     def _part(
         self,
@@ -181,7 +235,7 @@ class Summation:
         body: Body = Message(fields)
         if offers is not None:
             body = {
-                site: Message(fields, {sender: tensor_of(offers[sender][site]) for sender in alive if sender != site})
+                site: Message(fields, {sender: tensor_of(offers[sender][site]) for sender in offers if sender != site})
                 for site in alive
             }
         lost = {}
@@ -207,14 +261,7 @@ class Summation:
     def _unmask(self, attempt: Attempt, threshold: int, alive: Sequence[str], parts: Sequence[FrameSum]) -> None:
         survivors = SurvivorList(attempt, threshold, tuple(alive))
         said = {"round": self.round, "attempt": attempt.number, "survivors": list(alive)}
-        signatures, lost = {}, {}
-        for answer in self._gather(alive, "agree", Message(said)):
-            try:
-                signatures[answer.site] = bytes_of(_message_of(answer), "signature")
-            except WireError as error:
-                lost[answer.site] = str(error)
-        if lost:
-            raise SitesLost(lost)
+        signatures = self._signatures(survivors, Message(said))
         reveals = {}
         signed = Message(said, {site: tensor_of(signature) for site, signature in signatures.items()})
         for answer in self._gather(alive, "reveal", signed):
@@ -231,6 +278,30 @@ class Summation:
             part = self._parts[index]
             first, count = self.scheme.words_before(part), self.scheme.num_words(part)
             total.subtract_plain(masks.words(first, count, self.scheme.word_bits))
+
+    def _signatures(self, survivors: SurvivorList, body: Message) -> dict[str, bytes]:
+        """Let every survivor sign the list; one that trained from another state than most is lost."""
+        weights = self._weights(survivors.attempt.cohort)
+        signatures, starts, lost = dict[str, bytes](), dict[str, str](), dict[str, str]()
+        for answer in self._gather(survivors.survivors, "agree", body):
+            try:
+                message = _message_of(answer)
+                start, signature = _start_of(message), bytes_of(message, "signature")
+                if self.roster is not None:
+                    claim = survivors_claim(survivors.message(), weights, start)
+                    self.roster.check_list(answer.site, claim, signature)
+                starts[answer.site], signatures[answer.site] = start, signature
+            except WireError as error:
+                lost[answer.site] = str(error)
+        common = Counter(starts.values()).most_common(1)
+        others = (site for site, start in starts.items() if start != common[0][0])
+        lost |= dict.fromkeys(others, "it trained from another state than most sites")
+        if lost:
+            raise SitesLost(lost)
+        return signatures
+
+    def _weights(self, sites: Sequence[str]) -> dict[str, int]:
+        return {site: self.weights[site] for site in sites}
 
     def _summed(self, alive: Sequence[str], parts: list[FrameSum]) -> GroupSum:
         return GroupSum(tuple(alive), sum(self.weights[site] for site in alive), parts)
@@ -261,6 +332,13 @@ class Summation:
 
     def _gather(self, sites: Sequence[str], op: str, body: Body) -> Iterator[Answer]:
         return self.fabric.gather(sites, op, body, self.timeout_s)
+
+
+def _start_of(message: Message) -> str:
+    start = message.fields.get("start")
+    if not isinstance(start, str) or digits(start) != start:
+        raise WireError("the answer names no state that the update is from")
+    return start
 
 
 def _message_of(answer: Answer) -> Message:

@@ -29,7 +29,9 @@ class Opening:
         self._scheme = scheme
         self._grid = grid
         self._parts = scheme.parts(grid.num_values)
-        self._sums: dict[int, np.ndarray] = {}
+        # One array for all parts: joining them in the end would need the memory twice.
+        self._values = np.empty(grid.num_values, np.float64 if scheme.layout is None else np.int64)
+        self._taken: set[int] = set()
         self._refusal = ""
 
     @property
@@ -40,7 +42,7 @@ class Opening:
     @property
     def is_whole(self) -> bool:
         """Whether every part was taken."""
-        return len(self._sums) == self.num_parts
+        return len(self._taken) == self.num_parts
 
     def take(self, part: int, frame: bytes, sealer: Sealer | None) -> None:
         """Open one part; one that is no sum is remembered and makes the round void.
@@ -50,11 +52,12 @@ class Opening:
         """
         if not 0 <= part < self.num_parts:
             raise WireError(f"part {part} is none of the {self.num_parts} parts of this sum")
+        place = self._parts[part]
         try:
-            self._sums[part] = self._scheme.opened(frame, self._parts[part], self.total_weight, sealer)
+            self._values[place] = self._scheme.opened(frame, place, self.total_weight, sealer)
         except WireError as error:
-            self._sums[part] = np.zeros(0, np.int64)
             self._refusal = self._refusal or f"part {part} does not open: {error}"
+        self._taken.add(part)
 
     def aggregate(self, clip_norm: float | None) -> Aggregate:
         """Test the sum and return it.
@@ -66,17 +69,18 @@ class Opening:
             SiteError: parts are missing, or the sum is one that honest sites cannot make: the round is void.
         """
         if not self.is_whole:
-            raise SiteError(f"{self.num_parts - len(self._sums)} parts of the sum never came")
+            raise SiteError(f"{self.num_parts - len(self._taken)} parts of the sum never came")
         if self._refusal:
             raise SiteError(self._refusal)
-        tensors = self._grid.decode(np.concatenate([self._sums[part] for part in range(self.num_parts)]))
+        tensors = self._grid.decode(self._values)
         norm, bound = norm_of(tensors), self.total_weight * self._grid.norm_bound(clip_norm)
         if not math.isfinite(norm):
             raise SiteError("the opened sum is not finite: the round is void")
         if norm > bound * (1 + 1e-9):
+            # Not by how much: whoever made up a sum would learn from it.
             raise SiteError(
-                f"the opened sum has norm {norm:.4g}, and honest updates of total weight {self.total_weight} have at "
-                f"most {bound:.4g}: the round is void"
+                f"the opened sum has a norm above {bound:.4g}, and honest updates of total weight {self.total_weight} "
+                "have at most that: the round is void"
             )
         return Aggregate(tensors, float(self.total_weight), self.sites)
 

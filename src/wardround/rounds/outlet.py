@@ -10,6 +10,7 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import TrustError
 from wardround.protect.scheme import Scheme
+from wardround.rounds.digests import digest_of
 from wardround.rounds.keyring import Credentials, Keyring
 from wardround.rounds.pending import PendingUpdates
 from wardround.rounds.plan import Plan
@@ -80,7 +81,8 @@ class Outlet:
         """
         values, cut = self._plan.pipeline.grid(broadcast).encode(change, ctx.rng("quantise"))
         said = {**said, "cut": float(cut)}
-        self._pending.keep(ctx.round, cause, said, values)
+        start = digest_of(broadcast) if self._plan.pipeline.masks else ""
+        self._pending.keep(ctx.round, cause, start, said, values)
         return said
 
 

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wardround.core.codec import canonical_json
+from wardround.core.update import Tensors
 from wardround.errors import SiteError
 from wardround.rounds.store import SiteStore
 
 _FACTS, _VALUES = "facts", "values"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An update on its way out.
+
+    Attributes:
+        start: digest of the state that it is a difference to.
+        values: int32 or float64 ``(num_values,)``.
+    """
+
+    start: str
+    values: np.ndarray
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the values."""
+        return hashlib.sha256(self.values.tobytes()).hexdigest()
 
 
 class PendingUpdates:
@@ -23,7 +46,7 @@ class PendingUpdates:
 
     def __init__(self, folder: Path) -> None:
         self._store = SiteStore(folder, "update")
-        self._held: tuple[int, np.ndarray] | None = None
+        self._held: tuple[int, Pending] | None = None
 
     def facts(self, round_index: int, cause: str) -> Mapping[str, Any] | None:
         """Return what was said of the update of a round, if it was trained from `cause`; else ``None``.
@@ -32,32 +55,43 @@ class PendingUpdates:
             round_index: from 0.
             cause: digest of everything that the training depended on.
         """
-        import json
-
         try:
-            held = self._store.read(round_index)
-            facts = json.loads(held[_FACTS].tobytes())
+            facts = _facts(self._store.read(round_index))
         except (SiteError, KeyError, ValueError):
             return None
         return facts["said"] if facts.get("cause") == cause else None
 
-    def keep(self, round_index: int, cause: str, said: Mapping[str, Any], values: np.ndarray) -> None:
-        """Keep the update of a round: `values` int64 or float64 ``(num_values,)``."""
-        facts = np.frombuffer(canonical_json({"cause": cause, "said": dict(said)}), np.uint8)
+    def keep(self, round_index: int, cause: str, start: str, said: Mapping[str, Any], values: np.ndarray) -> None:
+        """Keep the update of a round.
+
+        Args:
+            round_index: from 0.
+            cause: digest of everything that the training depended on.
+            start: digest of the state that the update is a difference to.
+            said: what the coordinator is told of it.
+            values: int64 or float64 ``(num_values,)``.
+        """
+        facts = np.frombuffer(canonical_json({"cause": cause, "start": start, "said": dict(said)}), np.uint8)
         narrow = values.astype(np.int32) if values.dtype == np.int64 else values
         self._store.write(round_index, {_FACTS: facts, _VALUES: narrow}, sync=False)
         self._store.forget(round_index)
-        self._held = (round_index, narrow)
+        self._held = (round_index, Pending(start, narrow))
 
-    def values(self, round_index: int) -> np.ndarray:
-        """Return the update's row of numbers.
+    def read(self, round_index: int) -> Pending:
+        """Return the update of a round.
 
         Raises:
             SiteError: this site did not train in that round.
         """
         if self._held is None or self._held[0] != round_index:
             try:
-                self._held = (round_index, self._store.read(round_index)[_VALUES])
-            except (SiteError, KeyError):
+                held = self._store.read(round_index)
+                self._held = (round_index, Pending(str(_facts(held)["start"]), held[_VALUES]))
+            except (SiteError, KeyError, TypeError, ValueError):
                 raise SiteError(f"this site holds no update of round {round_index}") from None
         return self._held[1]
+
+
+def _facts(held: Tensors) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(held[_FACTS].tobytes())
+    return facts

@@ -8,6 +8,7 @@ from wardround.algorithms import ServerStep
 from wardround.core.context import RoundContext
 from wardround.core.update import Aggregate, Tensors
 from wardround.errors import SiteError
+from wardround.rounds.checks import check_against
 from wardround.rounds.digests import digest_of
 from wardround.rounds.store import SiteStore
 
@@ -55,7 +56,9 @@ class Replica:
 
         Raises:
             SiteError: it is not the state that the sites agreed on.
+            WireError: it is no state of this plan's model.
         """
+        check_against(state, self._server.start(self._initial))
         if digest_of(state) != digest:
             raise SiteError(f"the state of round {round_index} that another site sent is not the one agreed on")
         self._keep(round_index, state)

@@ -21,6 +21,11 @@ from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of
 
 _STATE = b"wardround state 1"
 
+MOST_OPENINGS = 4
+"""Sums that a site opens in a round, for each site of the run. To bisect a round of n sites takes at most n - 1, the
+rest is for coordinators that are started again. Each answer tells whoever made the sum a little about the shared
+key."""
+
 
 class Replication:
     """Opens sums and keeps this site's copy of the state in step with the others'.
@@ -36,6 +41,7 @@ class Replication:
         self._replica = replica
         self._openings: dict[tuple[int, int], Opening] = {}
         self._sums: dict[tuple[int, int], Aggregate] = {}
+        self._begun: dict[int, int] = {}
         self.operations: dict[str, Callable[[Message], Message]] = {
             "unseal": self._unseal,
             "step": self._step,
@@ -45,9 +51,11 @@ class Replication:
         }
 
     def _unseal(self, body: Message) -> Message:
-        round_index, group, part = number_of(body, "round"), number_of(body, "group"), number_of(body, "part")
-        place = (round_index, group)
+        num_sites = len(self._keyring.keys.roster)
+        round_index, group = number_of(body, "round"), number_of(body, "group", num_sites)
+        part, place = number_of(body, "part"), (round_index, group)
         if part == 0:
+            self._count(round_index, MOST_OPENINGS * num_sites)
             grid = self._plan.pipeline.grid(self._replica.broadcast(round_index - 1))
             weight = number_of(body, "weight", self._scheme.weight_total)
             self._openings = {key: held for key, held in self._openings.items() if key[0] == round_index}
@@ -67,12 +75,21 @@ class Replication:
             return Message({"void": str(error)})
         return Message({"void": ""})
 
+    def _count(self, round_index: int, most: int) -> None:
+        begun = self._begun.get(round_index, 0) + 1
+        if begun > most:
+            raise SiteError(f"this site opened {most} sums of round {round_index}, no more")
+        self._begun[round_index] = begun
+
     def _step(self, body: Message) -> Message:
         round_index = number_of(body, "round", self._plan.rounds - 1)
         groups = body.fields.get("groups")
         if not isinstance(groups, list) or not groups or not all((round_index, g) in self._sums for g in groups):
             raise SiteError(f"this site has not opened the sums of round {round_index}")
-        total = combined([self._sums[round_index, group] for group in groups])
+        sums = [self._sums[round_index, group] for group in groups]
+        if len({site for one in sums for site in one.sites}) < sum(len(one.sites) for one in sums):
+            raise SiteError(f"the sums of round {round_index} that are to be added have sites in common")
+        total = combined(sums)
         population = number_of(body, "population")
         ctx = RoundContext(self._plan.seed, round_index, self._plan.rounds, total.sites, population)
         digest = self._replica.step(total, ctx)

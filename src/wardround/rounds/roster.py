@@ -37,6 +37,20 @@ class Roster:
         if site not in self.identities or not self.identities[site].verify(claim, bytes_of(message, "signature")):
             raise WireError(f"the frame of part {part} does not carry the signature of site {site}")
 
+    def check_list(self, site: str, claim: bytes, signature: bytes) -> None:
+        """Check a survivor's signature before others are shown it: a wrong one would keep them all from revealing.
+
+        Args:
+            site: the survivor.
+            claim: outcome of `survivors_claim`.
+            signature: what it sent.
+
+        Raises:
+            WireError: `site` did not sign this list.
+        """
+        if site not in self.identities or not self.identities[site].verify(claim, signature):
+            raise WireError(f"site {site} did not sign the list of survivors")
+
 
 def introduce(fabric: Fabric, known_run: str, identities: Mapping[str, bytes], timeout_s: float | None) -> Roster:
     """Let the sites agree on keys, or go on with those that they have.
@@ -51,7 +65,7 @@ def introduce(fabric: Fabric, known_run: str, identities: Mapping[str, bytes], t
         RunError: a site refused; the sentence is its own.
     """
     sites = fabric.sites()
-    held = {message.fields.get("run") for message in _asked(fabric, "run", Message(), timeout_s).values()}
+    held = {str(message.fields.get("run")) for message in _asked(fabric, "run", Message(), timeout_s).values()}
     if known_run and held == {known_run} and set(identities) == set(sites):
         return Roster(bytes.fromhex(known_run), {s: PublicIdentity.from_bytes(key) for s, key in identities.items()})
     nonce = Message({}, {"nonce": tensor_of(secrets.token_bytes(NONCE_BYTES))})

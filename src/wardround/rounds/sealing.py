@@ -12,9 +12,10 @@ from wardround.core.codec import Message
 from wardround.errors import SiteError, WireError
 from wardround.protect.scheme import Scheme
 from wardround.rounds.keyring import Keyring, frame_claim
+from wardround.rounds.past import Cargo, Trial
 from wardround.rounds.pending import PendingUpdates
 from wardround.rounds.shelf import FrameShelf, Place
-from wardround.rounds.trials import Trial, Trials
+from wardround.rounds.trials import Behind, Trials
 from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of, weights_in
 
 
@@ -49,24 +50,26 @@ class Sealing:
     def _offer(self, body: Message) -> Message:
         round_index, number, cohort = number_of(body, "round"), number_of(body, "attempt"), names_of(body, "cohort")
         trial = self._masked.offer(round_index, number, cohort, body.fields.get("whole") is True)
-        if isinstance(trial, int):
-            return Message({"past": trial})
-        return Message({}, {peer: tensor_of(box) for peer, box in trial.boxes.items()})
+        if isinstance(trial, Behind):
+            return Message({"past": trial.number, "listed": list(trial.opened)})
+        listed = {"listed": list(self._masked.signed_for)}
+        return Message(listed, {peer: tensor_of(box) for peer, box in trial.boxes.items()})
 
     def _upload(self, body: Message) -> Message:
         round_index, number = number_of(body, "round"), number_of(body, "attempt")
         part = number_of(body, "part")
-        trial = None
-        if self._trials is not None:
-            weights = weights_in(body, self._scheme.weight_total)
-            offers = {peer: bytes_of(body, peer) for peer in body.tensors}
-            trial = self._trials.receive(round_index, number, weights, offers)
-        values = self._pending.values(round_index)
+        update = self._pending.read(round_index)
+        values = update.values
         parts = self._scheme.parts(values.size)
         if part >= len(parts):
             raise WireError(f"part {part} is none of the {len(parts)} parts of an update")
+        trial = None
+        if self._trials is not None:
+            cargo = Cargo(weights_in(body, self._scheme.weight_total), update.start, update.digest)
+            offers = {peer: bytes_of(body, peer) for peer in body.tensors}
+            trial = self._trials.receive(round_index, number, cargo, offers)
         run = self._keyring.keys.run_id if self._keyring is not None else b""
-        place = Place(run.hex(), round_index, number, part)
+        place = Place(run.hex(), round_index, number, part, update.digest)
         frame = self._frame(place, values, trial)
         if part + 1 < len(parts):  # the next part is made while this one travels
             following = replace(place, part=part + 1)
@@ -78,8 +81,9 @@ class Sealing:
         return Message({}, tensors)
 
     def _frame(self, place: Place, values: np.ndarray, trial: Trial | None) -> bytes:
-        ahead = self._ahead.pop(place, None)
-        return ahead.result() if ahead is not None else self._made(place, values, trial)
+        # All frames are made by one thread: one that is asked for out of order is not made twice at the same time.
+        ahead = self._ahead.pop(place, None) or self._pool.submit(self._made, place, values, trial)
+        return ahead.result()
 
     def _made(self, place: Place, values: np.ndarray, trial: Trial | None) -> bytes:
         """Return the frame that was made before, or make it: the same update is never encrypted or masked twice."""
@@ -96,9 +100,10 @@ class Sealing:
         return frame
 
     def _agree(self, body: Message) -> Message:
-        survivors = names_of(body, "survivors")
-        signature = self._masked.agree(number_of(body, "round"), number_of(body, "attempt"), survivors)
-        return Message({}, {"signature": tensor_of(signature)})
+        round_index, number = number_of(body, "round"), number_of(body, "attempt")
+        signature = self._masked.agree(round_index, number, names_of(body, "survivors"))
+        start = self._masked.start(round_index, number)
+        return Message({"start": start}, {"signature": tensor_of(signature)})
 
     def _reveal(self, body: Message) -> Message:
         signatures = {site: bytes_of(body, site) for site in body.tensors}

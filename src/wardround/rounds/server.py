@@ -12,7 +12,7 @@ from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Aggregate, Tensors
 from wardround.errors import RunError, SiteError
-from wardround.fabric.base import Answer, Fabric
+from wardround.fabric.base import Answer, Fabric, bounded
 from wardround.protect.scheme import Scheme
 from wardround.rounds.digests import digest_of
 from wardround.rounds.exchange import Collected
@@ -21,6 +21,9 @@ from wardround.rounds.metered import Metered
 from wardround.rounds.opening import Opening, combined
 from wardround.rounds.plan import Plan
 from wardround.rounds.wire import tensor_of
+
+MOST_SHARES = 2
+"""Sites that are asked for the state in a round: one may share something else, and a state is long."""
 
 
 class Server(Protocol):
@@ -185,18 +188,22 @@ class BlindServer:
         if not self._behind:
             return
         holders = [site for site in self._fabric.sites() if site not in self._behind]
-        body = Message({"round": self._last_round})
-        for holder in holders:
+        turn = self._last_round % max(1, len(holders))
+        body, shares = Message({"round": self._last_round}), 0
+        for holder in holders[turn:] + holders[:turn]:
             shared = next(iter(self._ask([holder], "share", body))).message
-            if shared is not None:
+            if shared is None:
+                continue
+            shares += 1
+            sent = Message({"round": self._last_round, "digest": self._digest}, shared.tensors)
+            for answer in self._ask(sorted(self._behind), "adopt", sent):
+                if answer.message is not None:
+                    self._behind.discard(answer.site)
+                    self._told.append(f"site {answer.site} took over the state after round {self._last_round}")
+            if not self._behind or shares == MOST_SHARES:
                 break
-        else:
+        if not shares:
             raise RunError(f"no site holds the state after round {self._last_round}: its runs cannot go on")
-        sent = Message({"round": self._last_round, "digest": self._digest}, shared.tensors)
-        for answer in self._ask(sorted(self._behind), "adopt", sent):
-            if answer.message is not None:
-                self._behind.discard(answer.site)
-                self._told.append(f"site {answer.site} took over the state after round {self._last_round}")
 
     def broadcast(self, body: Mapping[str, Any]) -> Message:
         """Say which state to train from."""
@@ -233,4 +240,4 @@ class BlindServer:
 
 def _field(answer: Answer, name: str) -> str:
     value = answer.message.fields.get(name) if answer.message is not None else None
-    return value if isinstance(value, str) else ""
+    return bounded(value) if isinstance(value, str) else ""

@@ -17,17 +17,19 @@ class Place:
         round: index of the round, from 0.
         attempt: number of the attempt in the round.
         part: which part of the update.
+        update: digest of the update: one that was trained anew has frames of its own.
     """
 
     run: str
     round: int
     attempt: int
     part: int
+    update: str
 
     @property
     def file_name(self) -> str:
         """Name of the frame's file."""
-        return f"frame-{self.run[:16]}-{self.round:06d}-{self.attempt:03d}-{self.part:05d}.bin"
+        return f"frame-{self.run[:16]}-{self.round:06d}-{self.attempt:03d}-{self.part:05d}-{self.update[:16]}.bin"
 
 
 class FrameShelf:

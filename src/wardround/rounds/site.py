@@ -18,9 +18,10 @@ from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
-from wardround.errors import SiteError, WireError
+from wardround.errors import DataError, SiteError, WireError
 from wardround.metrics.clinical import confusion_matrix
 from wardround.metrics.intervals import describe
+from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.model_file import MODEL_FILE, model_file
@@ -120,7 +121,7 @@ class Site:
         with self._lock:
             try:
                 return self._operations[op](body)
-            except (KeyError, TypeError, ValueError) as error:
+            except (DataError, KeyError, TypeError, ValueError) as error:
                 raise SiteError(f"{op} failed at this site: {type(error).__name__}: {error}") from error
 
     def _open(self, body: Message) -> Message:
@@ -144,7 +145,7 @@ class Site:
             raise SiteError("this site holds no training images")
         began = time.perf_counter()
         ctx = self._context(body)
-        accepted_round = body.fields["accepted"].get(self.name, -1)
+        accepted_round = self._accepted_round(body)
         broadcast = self._broadcast(body)
         cause = ""
         if self._outlet is not None:
@@ -189,7 +190,7 @@ class Site:
         return Message({"sha256": hashlib.sha256(content).hexdigest()})
 
     def _evaluate(self, body: Message) -> Message:
-        memory = self._store.read(body.fields["accepted"].get(self.name, -1))
+        memory = self._store.read(self._accepted_round(body))
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
         network = self._bench.lend(self._personal_of(memory), self._checked(weights))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
@@ -226,6 +227,13 @@ class Site:
         return RoundContext(
             self._plan.seed, round_index, self._plan.rounds, cohort, body.fields["population"], self.name
         )
+
+    def _accepted_round(self, body: Message) -> int:
+        accepted = body.fields.get("accepted")
+        last = accepted.get(self.name, -1) if isinstance(accepted, dict) else None
+        if type(last) is not int:
+            raise SiteError(f"the request's accepted is {shown(accepted)}, which names no round for each site")
+        return last
 
     def _checked(self, weights: Tensors) -> Tensors:
         template = {name: value for name, value in self._bench.initial.items() if name not in self._personal}

@@ -1,136 +1,42 @@
-"""A site's attempts at a round: what it made, offered, accepted, signed and revealed, in its own vault."""
+"""A site's attempts at a round: what it makes, offers, accepts, signs and reveals, and what it never does twice."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from wardround.core.codec import canonical_json
 from wardround.errors import SiteError, WireError
 from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
-from wardround.protect.commitment import Commitment
-from wardround.protect.masks import Mask
+from wardround.protect.commitment import MAX_ATTEMPTS, Commitment
 from wardround.protect.offers import MaskSecrets, Received
 from wardround.protect.pipeline import Masks
-from wardround.protect.retry import groups
+from wardround.protect.retry import groups, may_follow
 from wardround.rounds.keyring import Keyring
+from wardround.rounds.past import Cargo, Past, Trial, survivors_claim
 
 PAST = "attempts"
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The latest attempt, as this site goes through it.
+class Behind:
+    """What a site answers to a coordinator that offers an attempt which it has left behind.
 
     Attributes:
-        secrets: what this site made.
-        boxes: peer -> the offer that it was sent.
-        received: the peers' offers, once they are in.
-        weights: site -> integer weight, as it was announced with the offers.
-        mask: what this site adds to its words, once the offers are in.
+        number: of the attempt that the site is in.
+        opened: the sites of the first sum of the round that it helped to open; empty if there is none. Their sum may be
+            formed again, in a later attempt.
     """
 
-    secrets: MaskSecrets
-    boxes: Mapping[str, bytes]
-    received: Received | None = None
-    weights: Mapping[str, int] = field(default_factory=dict)
-    mask: Mask | None = None
-
-    @property
-    def attempt(self) -> Attempt:
-        """What the masks are bound to."""
-        return self.secrets.attempt
-
-    def mask_words(self, first_word: int, count: int, word_bits: int) -> np.ndarray:
-        """Return a range of the mask.
-
-        Raises:
-            SiteError: the peers' offers are not in.
-        """
-        if self.mask is None:
-            raise SiteError("nothing leaves this site before its peers' offers are in")
-        return self.mask.words(first_word, count, word_bits)
-
-    def to_bytes(self) -> bytes:
-        """Write it for the vault."""
-        held = {
-            "secrets": self.secrets.to_bytes().hex(),
-            "boxes": {peer: box.hex() for peer, box in self.boxes.items()},
-            "received": self.received.to_bytes().hex() if self.received else "",
-            "weights": dict(self.weights),
-        }
-        return canonical_json(held)
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Trial:
-        """Read what `to_bytes` wrote."""
-        held = json.loads(data)
-        trial = cls(
-            MaskSecrets.from_bytes(bytes.fromhex(held["secrets"])),
-            {peer: bytes.fromhex(box) for peer, box in held["boxes"].items()},
-        )
-        received = bytes.fromhex(held["received"])
-        return trial.accepting(Received.from_bytes(received), held["weights"]) if received else trial
-
-    def accepting(self, received: Received, weights: Mapping[str, int]) -> Trial:
-        """Return the trial with its peers' offers in."""
-        return replace(self, received=received, weights=weights, mask=self.secrets.mask(received))
-
-
-@dataclass
-class Past:
-    """What a site must never forget of its attempts; one file in its vault.
-
-    Attributes:
-        trial: the latest attempt.
-        commitment: what the site signed and released in that round.
-        lists: lists of survivors that were opened, each once.
-        opened: round -> place in `lists` of the first list that was opened.
-    """
-
-    trial: Trial | None = None
-    commitment: Commitment | None = None
-    lists: list[tuple[str, ...]] = field(default_factory=list)
-    opened: dict[int, int] = field(default_factory=dict)
-
-    def note_opened(self, round_index: int, survivors: tuple[str, ...]) -> None:
-        """Remember the first list of a round that was opened: later ones of the round are groups of it."""
-        if survivors not in self.lists:
-            self.lists.append(survivors)
-        self.opened.setdefault(round_index, self.lists.index(survivors))
-
-    def opened_in(self, round_index: int) -> tuple[str, ...] | None:
-        """Return the first list that was opened in a round."""
-        place = self.opened.get(round_index)
-        return None if place is None else self.lists[place]
-
-    def to_bytes(self) -> bytes:
-        """Write it for the vault."""
-        held = {
-            "trial": self.trial.to_bytes().decode() if self.trial else "",
-            "commitment": self.commitment.to_bytes().hex() if self.commitment else "",
-            "lists": [list(names) for names in self.lists],
-            "opened": {str(round_index): place for round_index, place in self.opened.items()},
-        }
-        return canonical_json(held)
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Past:
-        """Read what `to_bytes` wrote."""
-        held = json.loads(data)
-        return cls(
-            Trial.from_bytes(held["trial"].encode()) if held["trial"] else None,
-            Commitment.from_bytes(bytes.fromhex(held["commitment"])) if held["commitment"] else None,
-            [tuple(names) for names in held["lists"]],
-            {int(round_index): place for round_index, place in held["opened"].items()},
-        )
+    number: int
+    opened: tuple[str, ...]
 
 
 class Trials:
-    """Goes through attempts one after the other, and remembers across restarts what it must never do twice."""
+    """Goes through attempts one after the other, and remembers across restarts what it must never do twice.
+
+    What a site signed in a round binds it for good, also when the coordinator goes on to another round and comes back,
+    or starts the run again with new keys: the coordinator holds frames of what was opened before.
+    """
 
     def __init__(self, site: str, stage: Masks, keyring: Keyring) -> None:
         """Prepare.
@@ -145,7 +51,7 @@ class Trials:
         self._keyring = keyring
         self._read: Past | None = None
 
-    def offer(self, round_index: int, number: int, cohort: tuple[str, ...], whole: bool) -> Trial | int:
+    def offer(self, round_index: int, number: int, cohort: tuple[str, ...], whole: bool) -> Trial | Behind:
         """Begin an attempt, or find the one that was begun.
 
         Args:
@@ -155,7 +61,7 @@ class Trials:
             whole: whether nobody may drop out, as in the groups of a voided round.
 
         Returns:
-            The attempt; or the number of the one that this site is in, if that is not an earlier one.
+            The attempt; or where this site is, if it is in this or a later one of another kind.
 
         Raises:
             SiteError: the attempt would give away more than the sums of this round that were opened before.
@@ -163,57 +69,81 @@ class Trials:
         """
         attempt = Attempt(self._keyring.keys.run_id, round_index, number, cohort)
         threshold = len(cohort) if whole else default_threshold(len(cohort), self._stage.threshold)
-        past = self._past
+        past = self._of_round(round_index)
         if past.trial is not None and (past.trial.attempt, past.trial.secrets.threshold) == (attempt, threshold):
             return past.trial
-        commitment = past.commitment
-        if commitment is not None and commitment.attempt.run == attempt.run and commitment.attempt.round == round_index:
-            if number <= commitment.attempt.number:
-                return commitment.attempt.number
-            commitment = commitment.follow(attempt, threshold)
-        else:
-            self._refuse_other_sum(round_index, cohort)
-            commitment = Commitment(self._site, attempt, threshold)
+        held = past.commitment
+        if held is not None and held.attempt.run == attempt.run and number <= held.attempt.number:
+            return Behind(held.attempt.number, past.opened or ())
+        commitment = self._following(past, attempt, threshold)
         secrets = MaskSecrets.new(attempt, self._site, threshold, self._keyring.keys)
-        past.trial, past.commitment = Trial(secrets, secrets.offers(self._keyring.keys)), commitment
-        self._keep()
-        return past.trial
+        trial = Trial(secrets, secrets.offers(self._keyring.keys))
+        self._leave_for(round_index)
+        self._keep(Past(trial, commitment, past.pinned))
+        return trial
 
-    def receive(self, round_index: int, number: int, weights: Mapping[str, int], offers: Mapping[str, bytes]) -> Trial:
-        """Take the peers' offers and the weights of an attempt, once.
-
-        They are written down when the site signs: one that is restarted before was lost in this attempt.
+    def receive(self, round_index: int, number: int, cargo: Cargo, offers: Mapping[str, bytes]) -> Trial:
+        """Take the peers' offers of an attempt, and what is to be under its mask, once.
 
         Raises:
-            SiteError: this is not the latest attempt, or other weights were announced for it.
+            SiteError: this is not the latest attempt, or something else was to be under its mask, or in the sum of this
+                round.
             WireError: the offers are not one good one of each peer.
         """
         trial = self._latest(round_index, number)
-        if trial.received is None:
-            if set(weights) != set(trial.secrets.attempt.cohort):
-                raise WireError("the weights are not those of the attempt's cohort")
-            received = trial.secrets.accept(offers, self._keyring.keys)
-            self._past.trial = trial = trial.accepting(received, dict(weights))
-        elif dict(trial.weights) != dict(weights):
-            raise SiteError(f"other weights were announced for attempt {number} of round {round_index}")
+        if trial.cargo is not None:
+            if trial.cargo != cargo:
+                raise SiteError(
+                    f"other weights were announced for attempt {number} of round {round_index}, or another update made"
+                )
+            return trial
+        if set(cargo.weights) != set(trial.attempt.cohort):
+            raise WireError("the weights are not those of the attempt's cohort")
+        if self._past.pinned not in ("", cargo.of(self._site)):
+            raise SiteError(
+                f"this site signed for a sum of round {round_index} with another weight or update, and both sums "
+                "together would give this one away"
+            )
+        trial = trial.accepting(trial.secrets.accept(offers, self._keyring.keys), cargo)
+        # Kept before anything leaves: the same mask must not hide something else after a restart.
+        self._keep(replace(self._past, trial=trial))
         return trial
 
     def agree(self, round_index: int, number: int, survivors: tuple[str, ...]) -> bytes:
-        """Sign the list of survivors.
+        """Sign the list of survivors, together with the weights and the state that the updates are from.
 
         Raises:
             SiteError: this site signed another list in this attempt, or it is not its latest one.
             WireError: it is no such list.
         """
-        trial, received, commitment = self._standing(round_index, number)
-        if not commitment.signed:
-            self._refuse_other_sum(round_index, survivors)
+        trial, received, cargo, commitment = self._standing(round_index, number)
+        listed = SurvivorList(trial.attempt, trial.secrets.threshold, survivors)
+        if not self.signed_for and self._past.opened is not None and survivors != trial.attempt.cohort:
+            raise self._other_sum(round_index, self._past.opened)
         if not _is_group(commitment, survivors):
             self._refuse_few(survivors)
-        listed = SurvivorList(trial.secrets.attempt, trial.secrets.threshold, survivors)
-        self._past.commitment, signature = commitment.sign(listed, received, self._keyring.sign)
-        self._keep()
+        commitment, signature = commitment.sign(
+            listed, received, lambda message: self._keyring.sign(survivors_claim(message, cargo.weights, cargo.start))
+        )
+        self._keep(Past(trial, commitment, cargo.of(self._site)))
         return signature
+
+    @property
+    def signed_for(self) -> tuple[str, ...]:
+        """The list that this site signed in its latest attempt; empty if it signed none."""
+        commitment = self._past.commitment
+        if commitment is None or not commitment.signed:
+            return ()
+        last = commitment.signed[-1].listed
+        return last.survivors if last.attempt == commitment.attempt else ()
+
+    def start(self, round_index: int, number: int) -> str:
+        """Return the digest of the state that this site's update of an attempt is from.
+
+        Raises:
+            SiteError: it is not the latest attempt, or this site sent no update in it.
+        """
+        return self._standing(round_index, number)[2].start
 
     def reveal(
         self, round_index: int, number: int, survivors: tuple[str, ...], signatures: Mapping[str, bytes]
@@ -222,14 +152,37 @@ class Trials:
 
         Raises:
             SiteError: this site did not sign that list.
-            WireError: a signature is missing or wrong.
+            WireError: a signature is missing or wrong, or was made for other weights or another state.
         """
-        trial, received, commitment = self._standing(round_index, number)
-        listed = SurvivorList(trial.secrets.attempt, trial.secrets.threshold, survivors)
-        self._past.commitment, revealed = commitment.release(listed, signatures, self._verify, received)
-        self._past.note_opened(round_index, survivors)
-        self._keep()
+        trial, received, cargo, commitment = self._standing(round_index, number)
+        listed = SurvivorList(trial.attempt, trial.secrets.threshold, survivors)
+
+        def verify(site: str, signature: bytes, message: bytes) -> bool:
+            return self._keyring.verify(site, survivors_claim(message, cargo.weights, cargo.start), signature)
+
+        commitment, revealed = commitment.release(listed, signatures, verify, received)
+        self._keep(replace(self._past, commitment=commitment))
         return revealed.to_bytes()
+
+    def _following(self, past: Past, attempt: Attempt, threshold: int) -> Commitment:
+        """Return the commitment that goes on to `attempt`.
+
+        Of a round in which this site helped to open a sum, only that sum may follow, over the same sites and with the
+        same weights and updates, or one of its groups. `may_follow` alone would do within one run; this is also for
+        coordinators that start the run again, or go back to its opened sum.
+        """
+        held, opened, cohort = past.commitment, past.opened, attempt.cohort
+        if opened is not None and cohort != opened and not (threshold == len(cohort) and cohort in groups(opened)):
+            raise self._other_sum(attempt.round, opened)
+        if held is None:
+            return Commitment(self._site, attempt, threshold)
+        if len(held.signed) >= MAX_ATTEMPTS:
+            raise SiteError(f"this site signed {MAX_ATTEMPTS} lists in round {attempt.round}, no more")
+        if cohort != opened:
+            if held.attempt.run == attempt.run:
+                return held.follow(attempt, threshold)
+            may_follow(held.signed, attempt, threshold)
+        return replace(held, attempt=attempt, threshold=threshold)
 
     def _refuse_few(self, sites: tuple[str, ...]) -> None:
         if len(sites) < self._stage.least_sites:
@@ -238,24 +191,18 @@ class Trials:
                 f"{self._stage.least_sites}"
             )
 
-    def _refuse_other_sum(self, round_index: int, sites: tuple[str, ...]) -> None:
-        """Refuse to be summed with other sites in a round of which a sum was opened, in this run or one before.
+    @staticmethod
+    def _other_sum(round_index: int, opened: tuple[str, ...]) -> SiteError:
+        return SiteError(
+            f"a sum of round {round_index} over {', '.join(opened)} was opened before, and one over other sites would "
+            "give away the difference: only its halves by name, without drop-outs, may be opened after it"
+        )
 
-        Attempts that follow one another in a round are `protect.retry`'s to judge; this is for a coordinator that
-        starts the round, or the run, again.
-        """
-        opened = self._past.opened_in(round_index)
-        if opened is not None and sites != opened:
-            raise SiteError(
-                f"a sum of round {round_index} over {', '.join(opened)} was opened before, and one over other sites "
-                "would give away the difference"
-            )
-
-    def _standing(self, round_index: int, number: int) -> tuple[Trial, Received, Commitment]:
+    def _standing(self, round_index: int, number: int) -> tuple[Trial, Received, Cargo, Commitment]:
         trial, commitment = self._latest(round_index, number), self._past.commitment
-        if trial.received is None or commitment is None:
+        if trial.received is None or trial.cargo is None or commitment is None:
             raise SiteError(f"this site sent no update in attempt {number} of round {round_index}")
-        return trial, trial.received, commitment
+        return trial, trial.received, trial.cargo, commitment
 
     def _latest(self, round_index: int, number: int) -> Trial:
         trial = self._past.trial
@@ -264,18 +211,36 @@ class Trials:
             raise SiteError(f"attempt {number} of round {round_index} is not the latest that this site offered")
         return trial
 
-    def _verify(self, site: str, signature: bytes, message: bytes) -> bool:
-        return self._keyring.verify(site, message, signature)
-
     @property
     def _past(self) -> Past:
         if self._read is None:
-            held = self._keyring.vault.holds(PAST)
-            self._read = Past.from_bytes(self._keyring.vault.read(PAST)) if held else Past()
+            self._read = self._kept(PAST)
         return self._read
 
-    def _keep(self) -> None:
-        self._keyring.keep(PAST, self._past.to_bytes())
+    def _of_round(self, round_index: int) -> Past:
+        return self._past if self._round == round_index else self._kept(_name(round_index))
+
+    @property
+    def _round(self) -> int | None:
+        return self._past.commitment.attempt.round if self._past.commitment is not None else None
+
+    def _leave_for(self, round_index: int) -> None:
+        """Put away what binds this site in the round it was in; the secrets of its attempt are forgotten."""
+        if self._round not in (None, round_index) and self._past.matters:
+            self._keyring.keep(_name(self._round), replace(self._past, trial=None).to_bytes())
+
+    def _kept(self, name: str) -> Past:
+        vault = self._keyring.vault
+        return Past.from_bytes(vault.read(name)) if vault.holds(name) else Past()
+
+    def _keep(self, past: Past) -> None:
+        self._read = None
+        self._keyring.keep(PAST, past.to_bytes())
+        self._read = past
+
+
+def _name(round_index: int | None) -> str:
+    return f"{PAST}-{round_index:06d}"
 
 
 def _is_group(commitment: Commitment, sites: tuple[str, ...]) -> bool:

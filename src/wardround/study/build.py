@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,8 @@ from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData, partition
 from wardround.errors import DataError, SiteError, TrustError
 from wardround.fabric.local import Opener
-from wardround.protect.home import Home
+from wardround.protect.home import HOME, Home
+from wardround.protect.trust import Trust
 from wardround.protect.vault import Vault, passphrase_from_environment
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
@@ -73,37 +76,75 @@ def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path) -> O
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
     """Open one site in a process of its own (the entry point of a distributed engine).
 
-    Where the plan needs keys, they are those of the site's own home folder; see `deployed`.
+    Nothing of the site's data is read before its operator's approval of the plan was found; see `deployed`.
 
     Raises:
-        TrustError: there are none, or the operator did not approve the plan.
+        TrustError: the operator did not approve the plan, or the plan needs keys and there are none.
     """
     plan = from_json(plan_json)
-    sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
     store = SiteStore(Path(store_root) / site)
-    credentials = deployed(plan, site, store.folder / VAULT) if plan.pipeline.needs_keys else None
+    credentials = deployed(plan, site, store.folder / VAULT)
+    sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
     return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials)
 
 
-def deployed(plan: Plan, site: str, vault: Path) -> Credentials:
-    """Return the credentials of a site in a deployment, from its home folder and its operator's passphrase.
+def deployed(plan: Plan, site: str, vault: Path) -> Credentials | None:
+    """Ask a site's home folder whether its operator approved the plan, and take from it the keys that the plan needs.
+
+    Where WARDROUND_HOME is not set and there is no ``~/.wardround``, nobody has set up a site: plans without keys run.
 
     Args:
         plan: of the run.
         site: name of this site.
         vault: folder for the secrets of this run.
 
+    Returns:
+        Who the site is and whom it trusts; ``None`` where the plan needs no keys, or nobody made any.
+
     Raises:
-        TrustError: keys or trust are missing, the passphrase is wrong, or the plan trusts the coordinator unsaid.
+        TrustError: the operator did not approve the plan; the plan trusts the coordinator unsaid; or the home folder
+            is another site's, or cannot be used, which is told without the paths of this machine.
     """
-    home, passphrase = Home.of(None), passphrase_from_environment()
+    home = Home.of(None)
+    if not os.environ.get(HOME) and not home.folder.exists():
+        return None
+    with _without_paths(site):
+        trust = home.trust()
+    _check_approved(plan, site, trust)
+    if not plan.pipeline.needs_keys:
+        return None
+    _check_coordinator(plan)
+    with _without_paths(site):
+        passphrase = passphrase_from_environment()
+        return Credentials(home.identity(passphrase), trust, Vault(vault, passphrase))
+
+
+def _check_approved(plan: Plan, site: str, trust: Trust) -> None:
+    if trust.site != site:
+        raise TrustError(f"site {site} was started with the keys and trust of {trust.site}: check {HOME} there")
+    if not trust.approves(plan.digest()):
+        raise TrustError(
+            f"the operator of site {site} has not approved the plan with digest {plan.digest()}: wardround site "
+            "approve shows it and records it"
+        )
+
+
+def _check_coordinator(plan: Plan) -> None:
     stage = plan.pipeline.homomorphic
     if stage and not plan.pipeline.masks and not stage.honest_coordinator:
         raise TrustError(
             "without masks a coordinator could send one site's ciphertext as the sum and have it opened: add a masks "
             "stage, or say honest_coordinator = true in the homomorphic stage"
         )
-    return Credentials(home.identity(passphrase), home.trust(), Vault(vault, passphrase))
+
+
+@contextmanager
+def _without_paths(site: str) -> Iterator[None]:
+    """Keep what names files of this machine from the coordinator; the log at the site tells the cause."""
+    try:
+        yield
+    except TrustError as error:
+        raise TrustError(f"site {site} cannot use its keys or its trust.toml; its own log says why") from error
 
 
 def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:

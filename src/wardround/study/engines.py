@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from wardround.errors import PlanError
+from wardround.errors import PlanError, RunFolderError
 from wardround.rounds.listener import Listener
+from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.build import sites_of
 from wardround.study.folder import RunFolder
+from wardround.study.rehearsal import set_up_sites
 from wardround.study.run import folder_of, train
 from wardround.study.spec import to_json
 
@@ -42,13 +45,31 @@ def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: boo
 
     plan.check()
     path = folder_of(plan, out).absolute()
-    if RunFolder(path).is_settled(plan, resume):
-        return path
-    names = tuple(sites_of(plan, data_root))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    loopback = Loopback(names, path, data_root.absolute() if data_root else None, quorum=plan.quorum or None)
-    launch_poc(to_json(plan), loopback, resume, lambda line: listener.completed(RoundRecord.from_json(line)))
+    folder = RunFolder(path)
+    if not folder.is_settled(plan, resume):
+        names = tuple(sites_of(plan, data_root))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        loopback = Loopback(
+            names,
+            path,
+            data_root.absolute() if data_root else None,
+            quorum=plan.quorum or None,
+            site_environment=set_up_sites(plan, folder.store_root, names),
+        )
+        launch_poc(to_json(plan), loopback, resume, lambda line: listener.completed(RoundRecord.from_json(line)))
+    if plan.pipeline.opens_at_sites and not (path / MODEL_FILE).exists():
+        _take_model(folder)
     return path
+
+
+def _take_model(folder: RunFolder) -> None:
+    # A site that went away, or could not keep up, has no model or an old one.
+    *others, last = sorted(folder.summary()["sites"])
+    for site in others:
+        with suppress(RunFolderError):
+            folder.take_model(site)
+            return
+    folder.take_model(last)
 
 
 def submit_to_consortium(
@@ -70,7 +91,7 @@ def submit_to_consortium(
         tell: is given a sentence whenever something changes.
 
     Returns:
-        One sentence that says where the run folder lies.
+        One sentence that says where the run folder lies, and the model where it does not lie there.
 
     Raises:
         PlanError: the kit or the sites are not named, or the plan is refused.
@@ -82,4 +103,8 @@ def submit_to_consortium(
     if admin_kit is None or not sites:
         raise PlanError("--engine flare needs --admin-kit FOLDER and --site NAME for every site that takes part")
     consortium = Consortium(admin_kit, tuple(sites), quorum=plan.quorum or None)
-    return submit(to_json(plan), folder_of(plan, out).name, consortium, resume, tell)
+    run = folder_of(plan, out).name
+    where = submit(to_json(plan), run, consortium, resume, tell)
+    if not plan.pipeline.opens_at_sites:
+        return where
+    return f"{where}; the model lies at each site, {run}.sites/SITE/{MODEL_FILE} below WARDROUND_STORE"

@@ -21,6 +21,7 @@ from wardround.data.catalogue.medmnist import fitted
 from wardround.data.catalogue.slide import stretched, without_dab
 from wardround.data.decode import FORMATS, MAX_PIXELS, decode_image
 from wardround.errors import DataError, RunFolderError, SiteError
+from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
 from wardround.study.folder import RunFolder
@@ -100,7 +101,12 @@ def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classifica
     summary = folder.summary()
     if summary.get("status") != "done":
         raise RunFolderError(f"{folder.path} holds no model, its run stopped: finish it with --resume")
-    path = folder.path / "model.safetensors"
+    path = folder.path / MODEL_FILE
+    if plan.pipeline.opens_at_sites and not path.exists():
+        raise RunFolderError(
+            f"{path} does not exist, because the coordinator of this run never saw the model: copy it here from a "
+            f"site, where it is {folder.store_root.name}/SITE/{MODEL_FILE} below WARDROUND_STORE"
+        )
     content = _content(path)
     if hashlib.sha256(content).hexdigest() != summary.get("model_sha256"):
         raise RunFolderError(f"{path} is not the model that summary.json names: its SHA-256 differs")

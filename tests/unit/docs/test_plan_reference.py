@@ -1,34 +1,93 @@
-"""The plan reference names every key of every table."""
+"""The plan reference names every key of every table, with its default."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from wardround.algorithms import Training
 from wardround.data.sites import Parts
+from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation
-from wardround.study.spec import CHOICES, load
+from wardround.study.spec import CHOICES, load, parse
 
 DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "reference" / "plan.md"
+TEMPLATE = Path(__file__).parents[3] / "src" / "wardround" / "study" / "template.toml"
 CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values() for name, kind in registry.items()]
 
 
 TABLES = [("`[training]`", Training), ("`[data.parts]`", Parts), ("`[evaluation]`", Evaluation)]
 
 
+def row_of(section: str, key: str) -> list[str]:
+    """Return the cells of a key's row."""
+    row = next((line for line in section.splitlines() if line.startswith(f"| `{key}` |")), "| | |")
+    return [cell.strip() for cell in row.strip("|").split(" | ")]
+
+
 @pytest.mark.parametrize(("heading", "kind"), [*CHOSEN, *TABLES])
 def test_every_key_is_documented_with_its_meaning(heading: str, kind: type) -> None:
-    text = (DOCS / "reference" / "plan.md").read_text()
+    text = PAGE.read_text()
     assert heading in text
     section = text[text.index(heading) :]
     for field in dataclasses.fields(kind):
-        row = next((line for line in section.splitlines() if line.startswith(f"| `{field.name}` |")), "")
-        assert len(row.rsplit("|", 2)[1].strip()) > 3, f"{field.name} is not explained"
+        assert len(row_of(section, field.name)[-1]) > 3, f"{field.name} is not explained"
+
+
+@pytest.mark.parametrize(("name", "kind"), STAGES.items())
+def test_stages_have_the_keys_and_defaults_that_are_documented(name: str, kind: type) -> None:
+    text = PAGE.read_text()
+    start = text.index(f'### `stage = "{name}"`')
+    section = text[start : text.index("\n### ", start + 1)]
+    documented = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert documented == [field.name for field in dataclasses.fields(kind)]
+    for field in dataclasses.fields(kind):
+        assert row_of(section, field.name)[1] == f"`{json.dumps(field.default)}`"
+
+
+def test_who_opens_is_documented_at_the_top() -> None:
+    cells = row_of(PAGE.read_text().split("## `[data]`")[0], "open_at")
+    assert cells[1] == f'`"{Pipeline().open_at}"`'
+    assert all(word in cells[2] for word in ("sites", "coordinator", "auto"))
+
+
+def test_the_stages_example_is_a_plan() -> None:
+    block = next(found for found in blocks(PAGE, "toml") if "[[protect]]" in found)
+    plan = parse({"name": "example", **tomllib.loads(block)})
+    plan.check()
+    assert len(plan.pipeline.stages) == len(STAGES)
+
+
+def test_the_five_key_example_is_a_plan(tmp_path: Path) -> None:
+    [block] = blocks(PAGE, "json")
+    path = tmp_path / "five.json"
+    path.write_text(block)
+    plan = load(path)
+    plan.check()
+    assert plan.pipeline.quantise is not None
+    assert plan.pipeline.quantise.bits == json.loads(block)["he_precision"]
 
 
 def test_the_template_is_a_plan() -> None:
-    template = Path(__file__).parents[3] / "src" / "wardround" / "study" / "template.toml"
-    assert load(template).name == "my-first-run"
+    plan = load(TEMPLATE)
+    assert plan.name == "my-first-run"
+    assert plan.pipeline.stages == ()
+
+
+def test_the_template_s_stages_are_a_plan_once_their_comment_signs_are_off() -> None:
+    head, mark, stages = TEMPLATE.read_text().partition("#   [[protect]]")
+    plan = parse(tomllib.loads(head + "\n".join(line.removeprefix("#") for line in (mark + stages).splitlines())))
+    plan.check()
+    assert [type(stage) for stage in plan.pipeline.stages] == list(STAGES.values())
+    assert plan.pipeline.opens_at_sites
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of one language on a page."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)

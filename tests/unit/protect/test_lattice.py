@@ -1,6 +1,6 @@
 """The encrypted sum: exact at the worst noise the proof allows, and closed to malformed bytes.
 
-The oracle decrypts without SEAL: with the secret polynomial and big integers (see `phase`).
+Two oracles: decryption with the secret polynomial and big integers (see `lattice_oracle`), and SEAL's own arithmetic.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lattice_oracle import N, phase, polynomial, residues_of
 
 from wardround.errors import PlanError, RunError, WireError
 from wardround.protect.lattice import LatticeKey, RunningSum, Sealer
@@ -28,9 +29,8 @@ from wardround.protect.lattice_parameters import (
     noise_capacity,
     published_ckks,
 )
-from wardround.protect.packing import narrow, widen
-
-N = 4096
+from wardround.protect.residues import narrow_residues, read_residues
+from wardround.protect.seal_bytes import MemoryFile, ring
 
 
 def at_capacity(primes: tuple[int, ...], plain_bits: int) -> LatticeParameters:
@@ -59,48 +59,7 @@ def summed(parameters: LatticeParameters, uploads: list[tuple[bytes, int]], chun
     return total
 
 
-# --- the oracle: one chunk, plain integers -----------------------------------------------------------------------
-
-
-def polynomial(parameters: LatticeParameters, data: bytes) -> list[int]:
-    """Read a polynomial's residues and join them over the primes."""
-    q, total, start = parameters.data_modulus, np.zeros(N, object), 0
-    for prime, width in zip(parameters.data_primes, parameters.residue_bytes, strict=True):
-        residues = widen(data[start : start + N * width], width).astype(object)
-        rest = q // prime
-        total += residues * (rest * pow(rest, -1, prime))
-        start += N * width
-    return [int(value) % q for value in total]
-
-
-def residues_of(parameters: LatticeParameters, coefficients: list[int]) -> bytes:
-    """Undo `polynomial`."""
-    rows = zip(parameters.data_primes, parameters.residue_bytes, strict=True)
-    return b"".join(
-        narrow(np.array([value % prime for value in coefficients], np.uint64), width) for prime, width in rows
-    )
-
-
-def times_secret(coefficients: list[int], secret: np.ndarray, modulus: int) -> list[int]:
-    """Multiply modulo X^N + 1 and the modulus, as one product of two long integers (Kronecker's substitution)."""
-    slot = 16  # bytes: a sum of 4096 coefficients of up to 80 bits fits
-    left = int.from_bytes(b"".join(value.to_bytes(slot, "little") for value in coefficients), "little")
-    product = np.zeros(N, object)
-    for sign in (1, -1):
-        right = int.from_bytes(b"".join(int(s == sign).to_bytes(slot, "little") for s in secret), "little")
-        digits = (left * right).to_bytes(2 * N * slot, "little")
-        whole = [int.from_bytes(digits[i : i + slot], "little") for i in range(0, 2 * N * slot, slot)]
-        product += sign * (np.array(whole[:N], object) - np.array(whole[N:], object))
-    return [int(value) % modulus for value in product]
-
-
-def phase(key: LatticeKey, frame: bytes) -> list[int]:
-    """Return c0 + c1 s modulo q for a sum frame of one chunk."""
-    parameters = key.parameters
-    half = parameters.polynomial_bytes
-    c0, c1 = polynomial(parameters, frame[:half]), polynomial(parameters, frame[half:])
-    product = times_secret(c1, key.secret, parameters.data_modulus)
-    return [(a + b) % parameters.data_modulus for a, b in zip(c0, product, strict=True)]
+# --- noise -------------------------------------------------------------------------------------------------------
 
 
 def noise(key: LatticeKey, frame: bytes, words: np.ndarray) -> list[Fraction]:
@@ -276,6 +235,78 @@ def test_more_subtractions_than_the_proof_counts_are_refused() -> None:
         total.subtract_plain(mask)
     with pytest.raises(PlanError, match="add the masks first"):
         total.subtract_plain(mask)
+
+
+# --- against SEAL ------------------------------------------------------------------------------------------------
+
+
+def by_seal(parameters: LatticeParameters, uploads: list[tuple[bytes, int]], masks: list[np.ndarray]) -> bytes:
+    """Add whole ciphertexts of one chunk in SEAL, doubling for weights, and take masks off there."""
+    arithmetic, total = ring(parameters), None
+    with MemoryFile() as file:
+        for frame, weight in uploads:
+            residues = read_residues(summed(parameters, [(frame, 1)], 1).frame(), parameters, range(1), 2, 0)
+            times = arithmetic._doubled(arithmetic.load_full(file, residues), weight)
+            if total is None:
+                total = times
+            else:
+                arithmetic.evaluator.add_inplace(total, times)
+        for mask in masks:
+            arithmetic.evaluator.sub_plain_inplace(total, arithmetic.load_plain(file, mask))
+        found = arithmetic.read_full(file, total).reshape(2, -1)
+    return b"".join(piece for row in found for piece in narrow_residues(row, parameters))
+
+
+@given(st.sampled_from([*TIGHT, (SMALLEST, 3), (FOUR, 2), (LARGEST, 54)]), st.data())
+@settings(max_examples=40)
+def test_a_sum_is_the_one_that_seal_would_make(size: tuple[tuple[int, ...], int], data: st.DataObject) -> None:
+    parameters = at_capacity(*size)
+    sealer, most = Sealer(parameters, LatticeKey.new(parameters)), parameters.weight_total
+    weights = [data.draw(st.integers(1, most))]
+    if most > weights[0]:
+        weights.append(data.draw(st.integers(1, most - weights[0])))
+    uploads = [(sealer.encrypt(words_of(parameters, 1, seed)), weight) for seed, weight in enumerate(weights)]
+    masks = [words_of(parameters, 1, 10 + seed) for seed in range(data.draw(st.integers(0, min(2, most))))]
+    total = summed(parameters, uploads, 1)
+    for mask in masks:
+        total.subtract_plain(mask)
+    assert total.frame() == by_seal(parameters, uploads, masks)
+
+
+def test_a_ckks_sum_is_the_one_that_seal_would_make() -> None:
+    rng = np.random.default_rng(0)
+    uploads = [(SEALERS[REAL].encrypt(rng.normal(size=4096)), weight) for weight in (1, 2, 19, 42)]
+    assert summed(REAL, uploads, 1).frame() == by_seal(REAL, uploads, [])
+    heavy = published_ckks(2**20)
+    uploads = [
+        (Sealer(heavy, LatticeKey.new(heavy)).encrypt(rng.normal(size=4096)), weight) for weight in (3, 2**20 - 3)
+    ]
+    assert summed(heavy, uploads, 1).frame() == by_seal(heavy, uploads, [])
+
+
+def test_a_sum_goes_on_after_its_frame_was_taken() -> None:
+    frames = [SEALERS[ONE_PRIME].encrypt(words_of(ONE_PRIME, 2, seed)) for seed in range(3)]
+    total = summed(ONE_PRIME, [(frames[0], 3), (frames[1], 60)], 2)
+    assert total.frame() == total.frame()
+    total.add(frames[2])
+    total.subtract_plain(words_of(ONE_PRIME, 2, 3))
+    again = summed(ONE_PRIME, [(frames[2], 1), (frames[1], 60), (frames[0], 3)], 2)
+    again.subtract_plain(words_of(ONE_PRIME, 2, 3))
+    assert total.frame() == again.frame()
+
+
+def test_sums_under_one_prime_open_without_seal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> Any:
+        raise AssertionError("SEAL was asked")
+
+    frames = {
+        parameters: summed(parameters, [(SEALERS[parameters].encrypt(words_of(parameters, 20)), 1)], 20).frame()
+        for parameters in (ONE_PRIME, TWO_PRIMES)
+    }
+    monkeypatch.setattr(MemoryFile, "write", refused)
+    assert np.array_equal(SEALERS[ONE_PRIME].open(frames[ONE_PRIME], 20), words_of(ONE_PRIME, 20))
+    with pytest.raises(AssertionError, match="SEAL was asked"):
+        SEALERS[TWO_PRIMES].open(frames[TWO_PRIMES], 20)
 
 
 # --- secrecy -----------------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import tiny
 from PIL import Image
 
 from wardround.data.catalogue import MedMnist, Slide
@@ -28,9 +30,10 @@ from wardround.data.catalogue.slide import (
     strips,
 )
 from wardround.errors import DataError, RunFolderError
+from wardround.study.folder import RunFolder
 from wardround.study.predict import predict, read_as
 from wardround.study.run import train
-from wardround.study.spec import parse
+from wardround.study.spec import parse, to_toml
 
 TOLERANCE = 1e-5
 SITES = ("east", "west")
@@ -245,6 +248,24 @@ def test_runs_that_are_not_done_are_refused(shared_run: Path, tmp_path: Path) ->
     (run / "summary.json").write_text(json.dumps({"schema": 1, "status": "failed"}))
     with pytest.raises(RunFolderError, match="its run stopped"):
         predict(run, [])
+
+
+def test_a_run_whose_coordinator_was_blind_says_where_its_model_is(
+    shared_run: Path, images: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(shared_run, tmp_path / "sealed"))
+    sealed = replace(RunFolder(run).plan(), pipeline=tiny.plan(protect=tiny.PIPELINES["packed and masked"]).pipeline)
+    (run / "plan.toml").write_text(to_toml(sealed))
+    model = run / "model.safetensors"
+    kept = model.rename(tmp_path / "at-a-site")
+    with pytest.raises(RunFolderError) as refusal:
+        predict(run, [images / "image-00.png"])
+    assert str(refusal.value) == (
+        f"{model} does not exist, because the coordinator of this run never saw the model: copy it here from a site, "
+        "where it is sealed.sites/SITE/model.safetensors below WARDROUND_STORE"
+    )
+    kept.rename(model)
+    assert len(predict(run, [images / "image-00.png"])) == 1
 
 
 def test_the_code_in_the_docs_loads_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

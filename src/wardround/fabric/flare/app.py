@@ -21,7 +21,7 @@ from wardround.core.files import write_atomically
 from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Handler
 from wardround.fabric.flare.fabric import FlareFabric
-from wardround.fabric.flare.job import APPROVED, DATA, OUTCOME, RUNS, STORE, read_job
+from wardround.fabric.flare.job import DATA, OUTCOME, RUNS, STORE, read_job
 from wardround.fabric.flare.site import SiteEnd
 
 _LOG = logging.getLogger(__name__)
@@ -36,9 +36,7 @@ class SiteApp:
     """A site inside FLARE's job process; its handler lives as long as the job."""
 
     open_site: ClassVar[str] = "wardround.study.build:open_site"
-    """``(plan_json, site, data_root, store_root) -> Handler``"""
-    read_plan: ClassVar[str] = "wardround.study.spec:from_json"
-    """``(plan_json) -> plan``, whose ``digest()`` is what operators approve"""
+    """``(plan_json, site, data_root, store_root) -> Handler``; it refuses a plan that the operator did not approve"""
 
     @_at_start
     def start(self) -> None:
@@ -52,8 +50,6 @@ class SiteApp:
 
     def _open(self, site: str, config: Path) -> Handler:
         job = read_job(config)
-        if APPROVED in os.environ:
-            check_approved(_entry(self.read_plan)(job.plan_json).digest(), site, Path(os.environ[APPROVED]))
         store = _folder(STORE, site) / f"{job.run}.sites"
         opened = _entry(self.open_site)(job.plan_json, site, os.environ.get(DATA), str(store))
         return cast(Handler, opened)
@@ -84,25 +80,6 @@ class CoordinatorApp:
             if fabric is not None:
                 fabric.close()
         _tell_outcome(ended=True)
-
-
-def check_approved(digest: str, site: str, approved: Path) -> None:
-    """Refuse a plan that the site's operator has not approved.
-
-    Args:
-        digest: of the plan, as this site computes it.
-        site: name of this site.
-        approved: the operator's list, one digest a line.
-
-    Raises:
-        PlanError: the list cannot be read, or lacks the plan.
-    """
-    try:
-        listed = approved.read_text().split()
-    except (OSError, UnicodeDecodeError):
-        raise PlanError(f"site {site} cannot read its list of approved plans; check {APPROVED} there") from None
-    if digest not in listed:
-        raise PlanError(f"site {site} has not approved the plan with digest {digest}")
 
 
 def _config_folder() -> Path:

@@ -91,7 +91,7 @@ class FlareFabric:
 
         A site that is not part of this job fails alone. ``timeout_s = None`` means a day: no call is unlimited.
         """
-        frames = framed(body)
+        frames = framed(sites, body)
         limit_s = LONGEST_CALL_S if timeout_s is None else min(timeout_s, LONGEST_CALL_S)
         waiting: deque[Future[Answer]] = deque()
         try:

@@ -30,8 +30,6 @@ RUNS = "WARDROUND_RUNS"
 """Environment of the server: where run folders go."""
 OUTCOME = "WARDROUND_OUTCOME"
 """Environment of the server, set by the loopback launcher: the file that tells how the job ended."""
-APPROVED = "WARDROUND_APPROVED"
-"""Environment of a site, optional: a file with the digests of the plans that its operator approved, one a line."""
 
 SYNC_TIMEOUT_S = 300
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wardround.errors import FabricDown, QuorumLost
+from wardround.errors import FabricDown, QuorumLost, WardroundError
 from wardround.fabric.flare.follow import JobStatus, NewLines, Progress, read_outcome, sigterm_unwinds
 from wardround.fabric.flare.job import DATA, OUTCOME, RUNS, STORE, Job, JobClasses, check_site_names, export_job
 from wardround.fabric.flare.processes import Family
@@ -40,6 +40,7 @@ class Loopback:
         classes: which classes run inside FLARE.
         allowed: prefixes of classes that the kits permit.
         environment: further variables for every party.
+        site_environment: site -> further variables for it alone, such as where it keeps its keys.
     """
 
     sites: tuple[str, ...]
@@ -52,6 +53,7 @@ class Loopback:
     classes: JobClasses = field(default_factory=JobClasses)
     allowed: tuple[str, ...] = ALLOWED
     environment: Mapping[str, str] = field(default_factory=dict)
+    site_environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _one_job(job: Job, loopback: Loopback, lines: NewLines) -> Finished:
     with sigterm_unwinds(), Family(workspace) as family:
         try:
             return _Deployment(workspace, family, job, loopback).run(lines)
-        except FabricDown:
+        except WardroundError:
             family.keep_logs(_logs(loopback) / f"job-{len(job.mended) + 1}")
             raise
 
@@ -142,14 +144,14 @@ class _Deployment:
         project = Project("loopback", SERVER, free_port(), sites, server_folder=storage, allowed=self._loopback.allowed)
         kits = provision(project, self._workspace)
         for party in (SERVER, *self._loopback.sites):
-            self._family.start(party, kits / party, self._environment())
+            self._family.start(party, kits / party, self._environment(party))
         limit_s = self._loopback.connect_timeout_s
         with logged_in(kits / project.admin, limit_s, self._require_server) as session:
             job, present = self._with_those_present(session)
             job_id = session.submit(export_job(job, present, self._workspace, self._loopback.classes))
             return self._follow(session, job_id, job, lines)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, party: str) -> dict[str, str]:
         folder = self._loopback.run_folder.absolute()
         told = {
             RUNS: str(folder.parent),
@@ -159,7 +161,7 @@ class _Deployment:
         }
         if self._loopback.data_root is not None:
             told[DATA] = str(self._loopback.data_root.absolute())
-        return {**self._loopback.environment, **told}
+        return {**self._loopback.environment, **self._loopback.site_environment.get(party, {}), **told}
 
     def _with_those_present(self, session: Session) -> tuple[Job, tuple[str, ...]]:
         """Wait for the sites; a resumed run goes on without those that cannot be started, down to the quorum."""

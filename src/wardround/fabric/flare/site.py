@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from wardround.core.codec import MAX_FRAME_BYTES, decode, encode
+from wardround.core.codec import MAX_FRAME_BYTES, Message, decode, encode
 from wardround.errors import DataError, SiteError, WardroundError, WireError
 from wardround.fabric.base import Handler
 from wardround.fabric.flare.wire import (
@@ -67,6 +67,8 @@ class SiteEnd:
             _LOG.error("site %s cannot use its data: %s", self._site, error)
             return pack({"failure": f"site {self._site} cannot use its data; its own log says why"})
         except WardroundError as error:
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            _LOG.error("site %s could not answer: %s%s", self._site, error, cause)
             return pack({"failure": sentence(str(error))})
         except Exception as error:
             _LOG.exception("site %s failed in a call", self._site)
@@ -79,10 +81,10 @@ class SiteEnd:
             raise SiteError(f"site {self._site} is still busy with an earlier call")
         try:
             # `decode` slices bytes; a view would not do, and chunked frames are long, so convert exactly once.
-            answer = encode(self._opened().handle(op, decode(bytes(frame))))
+            answer = self._opened().handle(op, decode(bytes(frame)))
         finally:
             self._one_call.release()
-        return self._reply(number, answer)
+        return self._reply(number, self._framed(answer))
 
     def _call_pushed(self, head: Head, _: memoryview) -> bytes:
         number = whole_number(head, "number")
@@ -122,6 +124,12 @@ class SiteEnd:
             self._overtake(number)
             self._leaving = _Leaving(number, answer)
         return pack({"size_bytes": len(answer)})
+
+    def _framed(self, answer: Message) -> bytes:
+        try:
+            return encode(answer)
+        except ValueError as error:
+            raise SiteError(f"the answer of site {self._site} cannot be sent") from error
 
     def _overtake(self, number: int) -> None:
         if number < self._newest:

@@ -12,16 +12,17 @@ import pytest
 pytest.importorskip("nvflare.collab", reason="needs the extra [flare]")
 
 from wardround.core.codec import Message, encode
-from wardround.errors import PlanError, QuorumLost
+from wardround.errors import QuorumLost, TrustError
 from wardround.fabric.base import Fabric
 from wardround.fabric.flare import app as flare_app
-from wardround.fabric.flare.app import CoordinatorApp, SiteApp, check_approved
-from wardround.fabric.flare.job import APPROVED, DATA, OUTCOME, RUNS, STORE, Job, export_job
+from wardround.fabric.flare.app import CoordinatorApp, SiteApp
+from wardround.fabric.flare.job import DATA, OUTCOME, RUNS, STORE, Job, export_job
 from wardround.fabric.flare.wire import pack, unpack
 
 PLAN = '{"name": "demo"}'
 opened: list[tuple[object, ...]] = []
 ran: list[tuple[object, ...]] = []
+refusals = [0]
 
 
 class Still:
@@ -29,18 +30,11 @@ class Still:
         return body
 
 
-class Plan:
-    def digest(self) -> str:
-        return "cafe"
-
-
 def open_still(*arguments: object) -> Still:
     opened.append(arguments)
+    if len(opened) <= refusals[0]:
+        raise TrustError("the operator of site a has not approved the plan with digest cafe")
     return Still()
-
-
-def read_plan(plan_json: str) -> Plan:
-    return Plan()
 
 
 def run_quietly(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:
@@ -51,7 +45,6 @@ def run_quietly(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -
 
 class StillApp(SiteApp):
     open_site = f"{__name__}:open_still"
-    read_plan = f"{__name__}:read_plan"
 
 
 class QuietApp(CoordinatorApp):
@@ -63,6 +56,7 @@ def party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a party whose FLARE context says what FLARE's would."""
     opened.clear()
     ran.clear()
+    refusals[0] = 0
 
     class Workspace:
         def get_app_config_dir(self, job_id: str) -> str:
@@ -75,7 +69,6 @@ def party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(flare_app, "collab", facade)
     for variable, folder in ((DATA, "images"), (STORE, "state"), (RUNS, "runs"), (OUTCOME, "outcome.json")):
         monkeypatch.setenv(variable, str(tmp_path / folder))
-    monkeypatch.delenv(APPROVED, raising=False)
     return tmp_path
 
 
@@ -107,24 +100,14 @@ def test_a_site_without_a_folder_for_its_state_fails_alone(party: Path, monkeypa
     assert called(app)["failure"].startswith("WARDROUND_STORE is not set at a")
 
 
-def test_a_site_that_keeps_a_list_runs_approved_plans_only(party: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    approved = party / "approved.txt"
-    monkeypatch.setenv(APPROVED, str(approved))
+def test_a_refused_plan_is_refused_by_name_until_the_operator_approves_it(party: Path) -> None:
+    refusals[0] = 2
     export_job(Job(PLAN, "demo-1"), ("a", "b"), party)
     app = StillApp()
     app.start()
-    assert "cannot read its list" in called(app)["failure"]
-    approved.write_text("beef\n")
-    assert called(app)["failure"] == "site a has not approved the plan with digest cafe"
-    assert opened == []
-    approved.write_text("beef\ncafe\n")
+    for _ in range(2):
+        assert called(app)["failure"] == "the operator of site a has not approved the plan with digest cafe"
     assert "failure" not in called(app)
-
-
-def test_approval_compares_whole_digests(tmp_path: Path) -> None:
-    (tmp_path / "approved.txt").write_text("cafe0\n")
-    with pytest.raises(PlanError):
-        check_approved("cafe", "a", tmp_path / "approved.txt")
 
 
 def test_the_coordinator_runs_in_the_servers_folder_of_runs(party: Path) -> None:
@@ -149,5 +132,5 @@ def test_without_a_launcher_no_outcome_is_written(party: Path, monkeypatch: pyte
 
 
 def test_the_default_entry_points_exist() -> None:
-    for path in (SiteApp.open_site, SiteApp.read_plan, CoordinatorApp.run_on_fabric):
+    for path in (SiteApp.open_site, CoordinatorApp.run_on_fabric):
         assert callable(flare_app._entry(path))

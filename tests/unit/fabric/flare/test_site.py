@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardround.core.codec import Message, decode, encode
-from wardround.errors import DataError, WireError
+from wardround.errors import DataError, TrustError, WireError
 from wardround.fabric.flare.site import SiteEnd
 from wardround.fabric.flare.wire import CHUNK_BYTES, Assembly, Head, pack, unpack
 
@@ -99,6 +99,26 @@ def test_a_site_that_could_not_open_is_opened_again() -> None:
     refusal = call(end, "call", encode(Message()), **_calling(1, "hello"))[0]
     assert refusal == {"failure": "site a cannot use its data; its own log says why"}, "a patient's name stays here"
     assert "failure" not in call(end, "call", encode(Message()), **_calling(2, "hello"))[0]
+
+
+def test_the_cause_of_a_refusal_stays_in_the_sites_own_log(caplog: pytest.LogCaptureFixture) -> None:
+    def open_site() -> Site:
+        raise TrustError("site a cannot use its keys") from TrustError("/home/a/passphrase has mode 0644")
+
+    end = SiteEnd("a", open_site)
+    assert call(end, "call", encode(Message()), **_calling(1, "hello"))[0] == {"failure": "site a cannot use its keys"}
+    assert "site a cannot use its keys (/home/a/passphrase has mode 0644)" in caplog.text
+
+
+def test_an_answer_that_cannot_be_sent_is_a_failure_without_its_content(caplog: pytest.LogCaptureFixture) -> None:
+    class Unsendable:
+        def handle(self, op: str, body: Message) -> Message:
+            return Message({}, {"Jane Doe": np.zeros(1, np.float16)})
+
+    end = SiteEnd("a", Unsendable)
+    head, _ = call(end, "call", encode(Message()), **_calling(1, "hello"))
+    assert head == {"failure": "the answer of site a cannot be sent"}
+    assert "Jane Doe" in caplog.text
 
 
 @pytest.mark.parametrize(

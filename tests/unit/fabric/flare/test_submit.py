@@ -149,6 +149,24 @@ def test_on_loopback_a_resumed_run_leaves_out_a_site_down_to_the_quorum(
         assert job.mended == ("job 1 broke", "could not be started: c; left out")
 
 
+def test_on_loopback_a_site_has_an_environment_of_its_own(tmp_path: Path) -> None:
+    loopback = Loopback(
+        ("a", "b"),
+        tmp_path / "run",
+        environment={"SHARED": "yes", "WARDROUND_HOME": "everybody's"},
+        site_environment={"a": {"WARDROUND_HOME": "a's", "WARDROUND_STORE": "elsewhere"}},
+    )
+    deployment = flare_poc._Deployment(tmp_path, Family(tmp_path), Job("{}", "run"), loopback)
+    told = {party: deployment._environment(party) for party in ("a", "b", "localhost")}
+    assert {party: one["WARDROUND_HOME"] for party, one in told.items()} == {
+        "a": "a's",
+        "b": "everybody's",
+        "localhost": "everybody's",
+    }
+    assert {one["SHARED"] for one in told.values()} == {"yes"}
+    assert {one["WARDROUND_STORE"] for one in told.values()} == {str(tmp_path)}, "the launcher follows that folder"
+
+
 def test_on_loopback_jobs_that_break_are_followed_by_fresh_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
