@@ -95,7 +95,7 @@ def fabric(of: Plan, stores: Path, encoded: bool = True, public: bool = True) ->
 
 CLIP = {"stage": "clip", "norm": 10.0}
 QUANTISE = {"stage": "quantise", "bits": 16}
-MASKS = {"stage": "masks"}
+MASKS = {"stage": "masks", "bisect": True}
 PACKED = {"stage": "homomorphic", "scheme": "packed"}
 CKKS = {"stage": "homomorphic", "scheme": "ckks"}
 PIPELINES: dict[str, list[dict[str, Any]]] = {

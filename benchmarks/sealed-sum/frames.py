@@ -119,9 +119,9 @@ class Cohort:
     def open(self, sums: list[bytes]) -> dict[str, np.ndarray]:
         """Open a sum and return the mean, as ``wardround.rounds.opening`` does."""
         total = sum(self.weights.values())
-        values = np.empty(self.grid.num_values, np.float64 if self.scheme.layout is None else np.int64)
+        values = self.scheme.empty(self.grid.num_values)
         for frame, part in zip(sums, self.parts, strict=True):
-            values[part] = self.scheme.opened(frame, part, total, self.sealer)
+            self.scheme.open_into(values[part], frame, part, total, self.sealer)
         return {name: (tensor / total).astype(np.float32) for name, tensor in self.grid.decode(values).items()}
 
 

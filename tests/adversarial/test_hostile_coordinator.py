@@ -100,10 +100,10 @@ class TestOneCiphertextAsTheSum:
         Home.of(None).begin(EAST, b"correct horse battery")
         approve(Home.of(None).trust_path, plan.digest())
         if acknowledged:
-            assert deployed(plan, EAST, tmp_path / "vault")
+            assert deployed(plan, EAST)
             return
         with pytest.raises(TrustError, match="honest_coordinator = true") as refusal:
-            deployed(plan, EAST, tmp_path / "vault")
+            deployed(plan, EAST)
         assert refusal.value.exit_code == 2
 
 

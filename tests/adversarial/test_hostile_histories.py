@@ -102,7 +102,7 @@ class Liar:
 
     def restart(self, site: str) -> None:
         desk: Any = self.desks[site]
-        self.trials[site] = Trials(site, Masks(), desk)
+        self.trials[site] = Trials(site, Masks(bisect=True), desk)
 
     def step(self) -> None:
         chance = self.rng.random()
@@ -127,7 +127,7 @@ class Liar:
         weights = {site: self.rng.choice([1, 1, 1, 1, 2]) for site in cohort}
         cargoes: dict[str, str] = {}
         for site in cohort:
-            cargo = Cargo(weights, "state", self.rng.choice(["first", "first", "first", "anew"]))
+            cargo = Cargo(weights, "state", self.rng.choice(["first", "first", "first", "anew"]), 100)
             cargo = self.cargoes.setdefault(site, cargo)
             weights = cargo.weights
             boxes = {peer: offered[peer].boxes[site] for peer in cohort if peer != site}

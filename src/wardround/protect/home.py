@@ -4,7 +4,8 @@
 ~/.wardround/            or WARDROUND_HOME
 ├── identity.pub         the public keys
 ├── trust.toml           whom and what the site trusts
-└── keys/                a vault: the private keys, under the passphrase
+├── keys/                a vault: the private keys, under the passphrase
+└── plans/<digest>/      a vault for each plan that was run: its keys, and what the site signed
 ```
 """
 
@@ -54,6 +55,10 @@ class Home:
     def vault(self, passphrase: bytes) -> Vault:
         """Return the vault that holds the private keys."""
         return Vault(self.folder / "keys", passphrase)
+
+    def plan_vault(self, plan_digest: str, passphrase: bytes) -> Vault:
+        """Return the vault for all runs of one plan: what a site did in one of them binds it in the next."""
+        return Vault(self.folder / "plans" / plan_digest, passphrase)
 
     def check_new(self, site: str) -> None:
         """Refuse to make keys where there are some, or for a name that no site can have.

@@ -18,6 +18,7 @@ have; it must not tell results to whoever made the frame, because a made-up fram
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,18 +143,27 @@ class Sealer:
             WireError: the frame has another length, a residue is not below its prime, or a chunk is not encrypted.
             RunError: this machine computes less exactly than it should.
         """
-        parameters = self._parameters
-        check_length(frame, chunks, parameters.sum_chunk_bytes)
-        opened = np.empty((chunks, parameters.values_per_chunk), np.uint64 if parameters.scheme == BFV else np.float64)
+        parameters, start = self._parameters, 0
+        opened = np.empty(chunks * parameters.values_per_chunk, np.uint64 if parameters.scheme == BFV else np.float64)
+        for block in self.open_blocks(frame, chunks):
+            opened[start : start + len(block)] = block
+            start += len(block)
+        return opened
+
+    def open_blocks(self, frame: bytes, chunks: int) -> Iterator[np.ndarray]:
+        """Decrypt a sum, some chunks at a time; see `open`.
+
+        Yields:
+            What `open` returns, in pieces of whole chunks.
+        """
+        check_length(frame, chunks, self._parameters.sum_chunk_bytes)
         for start in range(0, chunks, _BLOCK_CHUNKS):
             block = range(start, min(chunks, start + _BLOCK_CHUNKS))
-            residues = read_residues(frame, parameters, block, 2, 0)
-            if not residues[:, len(parameters.data_primes) :].any(axis=(1, 2)).all():
+            residues = read_residues(frame, self._parameters, block, 2, 0)
+            if not residues[:, len(self._parameters.data_primes) :].any(axis=(1, 2)).all():
                 raise WireError("a sum frame has a chunk whose second polynomial is zero: it is not encrypted")
-            opened[block.start : block.stop] = (
-                self._opener.open(residues) if self._opener is not None else self._open_by_seal(residues)
-            )
-        return opened.reshape(-1)
+            opened = self._opener.open(residues) if self._opener is not None else self._open_by_seal(residues)
+            yield opened.reshape(-1)
 
     def _open_by_seal(self, residues: np.ndarray) -> np.ndarray:
         opened = []

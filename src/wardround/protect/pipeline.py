@@ -24,10 +24,14 @@ class Masks:
         least_sites: smallest sum that a site lets itself be part of, at least 2. A coordinator that sides with c sites
             learns the sum of the other ``least_sites - c``: choose it c + 2 or more. (Groups of a voided round may be
             smaller; see `protect.retry`.)
+        bisect: after a void sum, open the sums of its halves and so on, to find whose update spoiled it. It narrows a
+            site's company down to one or two others, and a coordinator may do it without a void sum: off unless a plan
+            says so, and then a void round ends the run.
     """
 
     threshold: int = 0
     least_sites: int = 2
+    bisect: bool = False
 
     def __post_init__(self) -> None:
         if self.threshold < 0:

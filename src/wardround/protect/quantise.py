@@ -179,12 +179,39 @@ def integer_weights(examples: Mapping[str, int], weight_total: int) -> dict[str,
         raise PlanError(
             f"{len(examples)} sites cannot share weight_total = {weight_total}: raise it in the quantise stage"
         )
-    total = sum(examples.values())
-    exact = {site: count * weight_total / total for site, count in sorted(examples.items())}
+    exact = _shares(examples, weight_total)
     weights = {site: max(1, int(share)) for site, share in exact.items()}
-    while sum(weights.values()) != weight_total:
-        step = 1 if sum(weights.values()) < weight_total else -1
-        # Whoever is furthest from its exact share moves, but nobody below 1.
-        movable = [site for site in weights if weights[site] + step >= 1]
-        weights[max(movable, key=lambda site: step * (exact[site] - weights[site]))] += step
+    left = weight_total - sum(weights.values())
+    for site in sorted(exact, key=lambda site: (int(exact[site]) - exact[site], site))[:left]:
+        weights[site] += 1
     return weights
+
+
+def follow_from(weights: Mapping[str, int], examples: Mapping[str, int]) -> bool:
+    """Whether weights can come from `integer_weights` of these sites, and of others perhaps.
+
+    They can if one number of units per example gives every site its weight to within less than 1, where a weight of 1
+    stands for anything below 2. A site may be off by one unit, never by much: the weights leave nobody alone in a sum.
+
+    Args:
+        weights: site -> integer weight, > 0.
+        examples: site -> number of training examples, for the same sites.
+    """
+    if min(examples.values(), default=0) < 1:
+        return False
+    least = max(((weights[site] - 1) / count if weights[site] > 1 else 0.0) for site, count in examples.items())
+    most = min((weights[site] + 1) / count for site, count in examples.items())
+    return least < most
+
+
+def _shares(examples: Mapping[str, int], weight_total: int) -> dict[str, float]:
+    """Share units in proportion; whoever would get less than one gets one, and the others share the rest."""
+    shares: dict[str, float] = {}
+    left = dict(sorted(examples.items()))
+    while True:
+        units = (weight_total - len(shares)) / max(1, sum(left.values()))
+        few = [site for site, count in left.items() if count * units < 1]
+        shares |= dict.fromkeys(few, 1.0)
+        left = {site: count for site, count in left.items() if site not in few}
+        if not few:
+            return dict(sorted((shares | {site: count * units for site, count in left.items()}).items()))

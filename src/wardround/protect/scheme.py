@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from wardround.protect.packing import CHUNK_WORDS, Layout, choose_plain
 from wardround.protect.pipeline import Pipeline
 
 PART_CHUNKS = 512
+_BLOCK_WORDS = 16 * CHUNK_WORDS
 
 
 class FrameSum(Protocol):
@@ -141,11 +143,41 @@ class Scheme:
         Raises:
             WireError: the frame is not one of this scheme.
         """
-        count = part.stop - part.start
-        if self.layout is None:
-            return self._needed(sealer).open(frame, self._chunks(part))[:count]
-        words = sealer.open(frame, self._chunks(part)) if sealer is not None else self.layout.from_bytes(frame, count)
-        return self.layout.unpack_sum(words, total_weight, count)
+        values = self.empty(part.stop - part.start)
+        self.open_into(values, frame, part, total_weight, sealer)
+        return values
+
+    def open_into(
+        self, values: np.ndarray, frame: bytes, part: slice, total_weight: int, sealer: Sealer | None
+    ) -> None:
+        """Read the sum of a part into its place: block by block, so that nothing but the result leaves the cache.
+
+        Raises:
+            WireError: the frame is not one of this scheme; `values` may have been changed.
+        """
+        start = 0
+        for block in self._blocks(frame, part, sealer):
+            if self.layout is None:
+                found = block[: len(values) - start]
+            else:
+                count = min(len(values) - start, len(block) // CHUNK_WORDS * self.chunk_values)
+                found = self.layout.unpack_sum(block, total_weight, count)
+            values[start : start + len(found)] = found
+            start += len(found)
+
+    def empty(self, count: int) -> np.ndarray:
+        """Return room for `count` values of a sum: int64, or float64 for ckks."""
+        return np.empty(count, np.float64 if self.layout is None else np.int64)
+
+    def _blocks(self, frame: bytes, part: slice, sealer: Sealer | None) -> Iterator[np.ndarray]:
+        """Yield what the sum of a part holds, some whole chunks at a time."""
+        if self.lattice is not None:
+            if sealer is None:
+                raise PlanError("an encrypted sum cannot be opened without its key")
+            yield from sealer.open_blocks(frame, self._chunks(part))
+        else:
+            words = self._layout.from_bytes(frame, part.stop - part.start)
+            yield from (words[start : start + _BLOCK_WORDS] for start in range(0, len(words), _BLOCK_WORDS))
 
     def _chunks(self, part: slice) -> int:
         chunks: int = math.ceil((part.stop - part.start) / self.chunk_values)
@@ -162,12 +194,6 @@ class Scheme:
         if self.lattice is None:
             raise PlanError("these frames are not encrypted")
         return self.lattice
-
-    @staticmethod
-    def _needed(sealer: Sealer | None) -> Sealer:
-        if sealer is None:
-            raise PlanError("an encrypted sum cannot be opened without its key")
-        return sealer
 
 
 class WordSum:

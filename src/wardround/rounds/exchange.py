@@ -163,8 +163,8 @@ class FrameExchange:
         return opened
 
     def _halves(self, sites: Sequence[str], reason: str, failed: dict[str, str]) -> list[list[str]]:
-        middle = len(sites) // 2
-        if middle < self._least:
+        middle, masks = len(sites) // 2, self.plan.pipeline.masks
+        if middle < self._least or (masks and not masks.bisect):
             failed |= dict.fromkeys(sites, f"it is in a group whose sum was void: {reason}")
             return []
         return [list(sites[:middle]), list(sites[middle:])]

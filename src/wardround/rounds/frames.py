@@ -13,7 +13,7 @@ from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.identity import digits
 from wardround.protect.scheme import FrameSum, Scheme
 from wardround.protect.unmask import Reveal, unmask
-from wardround.rounds.past import survivors_claim
+from wardround.rounds.past import read_examples, survivors_claim
 from wardround.rounds.plan import Plan
 from wardround.rounds.roster import Roster
 from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of
@@ -286,11 +286,12 @@ class Summation:
         for answer in self._gather(survivors.survivors, "agree", body):
             try:
                 message = _message_of(answer)
-                start, signature = _start_of(message), bytes_of(message, "signature")
+                start, signed = _start_of(message), bytes_of(message, "signature")
                 if self.roster is not None:
-                    claim = survivors_claim(survivors.message(), weights, start)
+                    examples, signature = read_examples(signed)
+                    claim = survivors_claim(survivors.message(), weights, start, examples)
                     self.roster.check_list(answer.site, claim, signature)
-                starts[answer.site], signatures[answer.site] = start, signature
+                starts[answer.site], signatures[answer.site] = start, signed
             except WireError as error:
                 lost[answer.site] = str(error)
         common = Counter(starts.values()).most_common(1)

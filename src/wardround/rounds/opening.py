@@ -30,7 +30,7 @@ class Opening:
         self._grid = grid
         self._parts = scheme.parts(grid.num_values)
         # One array for all parts: joining them in the end would need the memory twice.
-        self._values = np.empty(grid.num_values, np.float64 if scheme.layout is None else np.int64)
+        self._values = scheme.empty(grid.num_values)
         self._taken: set[int] = set()
         self._refusal = ""
 
@@ -54,7 +54,7 @@ class Opening:
             raise WireError(f"part {part} is none of the {self.num_parts} parts of this sum")
         place = self._parts[part]
         try:
-            self._values[place] = self._scheme.opened(frame, place, self.total_weight, sealer)
+            self._scheme.open_into(self._values[place], frame, place, self.total_weight, sealer)
         except WireError as error:
             self._refusal = self._refusal or f"part {part} does not open: {error}"
         self._taken.add(part)

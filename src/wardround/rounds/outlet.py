@@ -45,7 +45,7 @@ class Outlet:
             self._keyring = Keyring(site, plan.digest(), self._scheme, _trusted(site, plan, credentials))
             self.operations |= self._keyring.operations
         if plan.pipeline.masks and self._keyring is not None:
-            trials = Trials(site, plan.pipeline.masks, self._keyring)
+            trials = Trials(site, plan.pipeline.masks, self._keyring, plan.aggregator.weighting == "uniform")
         shelf = FrameShelf(store.folder)
         sealing = Sealing(site, self._scheme, self._pending, shelf, self._keyring, trials)
         self.operations |= sealing.operations

@@ -18,6 +18,8 @@ from wardround.protect.masks import Mask
 from wardround.protect.octets import joined
 from wardround.protect.offers import MaskSecrets, Received
 
+EXAMPLES_BYTES = 8
+
 
 @dataclass(frozen=True)
 class Cargo:
@@ -27,11 +29,13 @@ class Cargo:
         weights: site -> integer weight, as it was announced with the offers.
         start: digest of the state that the update is a difference to; the same at every honest site.
         update: digest of this site's update.
+        examples: training examples behind it.
     """
 
     weights: Mapping[str, int]
     start: str
     update: str
+    examples: int
 
     def of(self, site: str) -> str:
         """Return what of it must stay the same in all sums of a round that `site` is in."""
@@ -39,22 +43,40 @@ class Cargo:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {"weights": dict(self.weights), "start": self.start, "update": self.update}
+        return {
+            "weights": dict(self.weights),
+            "start": self.start,
+            "update": self.update,
+            "examples": self.examples,
+        }
 
 
-def survivors_claim(message: bytes, weights: Mapping[str, int], start: str) -> bytes:
-    """Return what a survivor signs: whose updates are in the sum, and what else all of them must agree on.
+def survivors_claim(message: bytes, weights: Mapping[str, int], start: str, examples: int) -> bytes:
+    """Return what a survivor signs: whose updates are in the sum, what else all must agree on, and its own examples.
 
     Without the weights and the state, a coordinator could tell each site something else: where all but one train from a
     state on which their updates vanish, the sum is one site's update (Pasquini, Francati, Ateniese 2022,
-    doi:10.1145/3548606.3560557).
+    doi:10.1145/3548606.3560557). And weights that do not follow from everybody's examples could leave one update nearly
+    alone in the sum; each survivor compares them with the others' signed numbers.
 
     Args:
         message: of the list of survivors.
         weights: site -> integer weight.
         start: digest of the state that all trained from.
+        examples: the signer's number of training examples.
     """
-    return joined("survivors of", message, hashlib.sha256(canonical_json(dict(weights))).digest(), start.encode())
+    weighed = hashlib.sha256(canonical_json(dict(weights))).digest()
+    return joined("survivors of", message, weighed, start.encode(), examples.to_bytes(EXAMPLES_BYTES, "big"))
+
+
+def with_examples(examples: int, signature: bytes) -> bytes:
+    """Write a survivor's signature with the number that it vouches for."""
+    return examples.to_bytes(EXAMPLES_BYTES, "big") + signature
+
+
+def read_examples(signed: bytes) -> tuple[int, bytes]:
+    """Read what `with_examples` wrote."""
+    return int.from_bytes(signed[:EXAMPLES_BYTES], "big"), signed[EXAMPLES_BYTES:]
 
 
 @dataclass(frozen=True)

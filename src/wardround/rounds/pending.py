@@ -26,10 +26,12 @@ class Pending:
 
     Attributes:
         start: digest of the state that it is a difference to.
+        examples: training examples behind it.
         values: int32 or float64 ``(num_values,)``.
     """
 
     start: str
+    examples: int
     values: np.ndarray
 
     @cached_property
@@ -75,7 +77,7 @@ class PendingUpdates:
         narrow = values.astype(np.int32) if values.dtype == np.int64 else values
         self._store.write(round_index, {_FACTS: facts, _VALUES: narrow}, sync=False)
         self._store.forget(round_index)
-        self._held = (round_index, Pending(start, narrow))
+        self._held = (round_index, Pending(start, int(said["num_examples"]), narrow))
 
     def read(self, round_index: int) -> Pending:
         """Return the update of a round.
@@ -86,7 +88,9 @@ class PendingUpdates:
         if self._held is None or self._held[0] != round_index:
             try:
                 held = self._store.read(round_index)
-                self._held = (round_index, Pending(str(_facts(held)["start"]), held[_VALUES]))
+                facts = _facts(held)
+                found = Pending(str(facts["start"]), int(facts["said"]["num_examples"]), held[_VALUES])
+                self._held = (round_index, found)
             except (SiteError, KeyError, TypeError, ValueError):
                 raise SiteError(f"this site holds no update of round {round_index}") from None
         return self._held[1]

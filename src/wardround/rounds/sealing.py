@@ -65,7 +65,7 @@ class Sealing:
             raise WireError(f"part {part} is none of the {len(parts)} parts of an update")
         trial = None
         if self._trials is not None:
-            cargo = Cargo(weights_in(body, self._scheme.weight_total), update.start, update.digest)
+            cargo = Cargo(weights_in(body, self._scheme.weight_total), update.start, update.digest, update.examples)
             offers = {peer: bytes_of(body, peer) for peer in body.tensors}
             trial = self._trials.receive(round_index, number, cargo, offers)
         run = self._keyring.keys.run_id if self._keyring is not None else b""

@@ -10,9 +10,10 @@ from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.commitment import MAX_ATTEMPTS, Commitment
 from wardround.protect.offers import MaskSecrets, Received
 from wardround.protect.pipeline import Masks
+from wardround.protect.quantise import follow_from
 from wardround.protect.retry import groups, may_follow
 from wardround.rounds.keyring import Keyring
-from wardround.rounds.past import Cargo, Past, Trial, survivors_claim
+from wardround.rounds.past import Cargo, Past, Trial, read_examples, survivors_claim, with_examples
 
 PAST = "attempts"
 
@@ -38,15 +39,17 @@ class Trials:
     or starts the run again with new keys: the coordinator holds frames of what was opened before.
     """
 
-    def __init__(self, site: str, stage: Masks, keyring: Keyring) -> None:
+    def __init__(self, site: str, stage: Masks, keyring: Keyring, uniform: bool = False) -> None:
         """Prepare.
 
         Args:
             site: name of this site.
             stage: of the plan.
             keyring: the keys of the run, and the vault.
+            uniform: whether all sites weigh the same, whatever their numbers of examples.
         """
         self._site = site
+        self._uniform = uniform
         self._stage = stage
         self._keyring = keyring
         self._read: Past | None = None
@@ -67,6 +70,8 @@ class Trials:
             SiteError: the attempt would give away more than the sums of this round that were opened before.
             WireError: it is no attempt.
         """
+        if whole and not self._stage.bisect:
+            raise SiteError("this plan's sums are not bisected: its masks stage does not say bisect = true")
         attempt = Attempt(self._keyring.keys.run_id, round_index, number, cohort)
         threshold = len(cohort) if whole else default_threshold(len(cohort), self._stage.threshold)
         past = self._of_round(round_index)
@@ -122,11 +127,13 @@ class Trials:
             raise self._other_sum(round_index, self._past.opened)
         if not _is_group(commitment, survivors):
             self._refuse_few(survivors)
-        commitment, signature = commitment.sign(
-            listed, received, lambda message: self._keyring.sign(survivors_claim(message, cargo.weights, cargo.start))
-        )
+
+        def sign(message: bytes) -> bytes:
+            return self._keyring.sign(survivors_claim(message, cargo.weights, cargo.start, cargo.examples))
+
+        commitment, signature = commitment.sign(listed, received, sign)
         self._keep(Past(trial, commitment, cargo.of(self._site)))
-        return signature
+        return with_examples(cargo.examples, signature)
 
     @property
     def signed_for(self) -> tuple[str, ...]:
@@ -152,17 +159,28 @@ class Trials:
 
         Raises:
             SiteError: this site did not sign that list.
-            WireError: a signature is missing or wrong, or was made for other weights or another state.
+            WireError: a signature is missing or wrong, or was made for other weights or another state; or the weights
+                do not follow from the survivors' examples.
         """
         trial, received, cargo, commitment = self._standing(round_index, number)
         listed = SurvivorList(trial.attempt, trial.secrets.threshold, survivors)
 
-        def verify(site: str, signature: bytes, message: bytes) -> bool:
-            return self._keyring.verify(site, survivors_claim(message, cargo.weights, cargo.start), signature)
+        examples: dict[str, int] = {}
+
+        def verify(site: str, signed: bytes, message: bytes) -> bool:
+            examples[site], signature = read_examples(signed)
+            claim = survivors_claim(message, cargo.weights, cargo.start, examples[site])
+            return self._keyring.verify(site, claim, signature)
 
         commitment, revealed = commitment.release(listed, signatures, verify, received)
+        self._check_weights(cargo.weights, examples)
         self._keep(replace(self._past, commitment=commitment))
         return revealed.to_bytes()
+
+    def _check_weights(self, weights: Mapping[str, int], examples: Mapping[str, int]) -> None:
+        counted = dict.fromkeys(examples, 1) if self._uniform else examples
+        if not follow_from({site: weights[site] for site in counted}, counted):
+            raise WireError("the announced weights do not follow from the survivors' numbers of training examples")
 
     def _following(self, past: Past, attempt: Attempt, threshold: int) -> Commitment:
         """Return the commitment that goes on to `attempt`.

@@ -18,12 +18,12 @@ from wardround.errors import DataError, SiteError, TrustError
 from wardround.fabric.local import Opener
 from wardround.protect.home import HOME, Home
 from wardround.protect.trust import Trust
-from wardround.protect.vault import Vault, passphrase_from_environment
+from wardround.protect.vault import passphrase_from_environment
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
 from wardround.rounds.store import SiteStore
-from wardround.study.simulation import VAULT, simulated
+from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
 from wardround.tasks.classification import Classification
 
@@ -83,12 +83,12 @@ def open_site(plan_json: str, site: str, data_root: str | None, store_root: str)
     """
     plan = from_json(plan_json)
     store = SiteStore(Path(store_root) / site)
-    credentials = deployed(plan, site, store.folder / VAULT)
+    credentials = deployed(plan, site)
     sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
     return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials)
 
 
-def deployed(plan: Plan, site: str, vault: Path) -> Credentials | None:
+def deployed(plan: Plan, site: str) -> Credentials | None:
     """Ask a site's home folder whether its operator approved the plan, and take from it the keys that the plan needs.
 
     Where WARDROUND_HOME is not set and there is no ``~/.wardround``, nobody has set up a site: plans without keys run.
@@ -96,7 +96,6 @@ def deployed(plan: Plan, site: str, vault: Path) -> Credentials | None:
     Args:
         plan: of the run.
         site: name of this site.
-        vault: folder for the secrets of this run.
 
     Returns:
         Who the site is and whom it trusts; ``None`` where the plan needs no keys, or nobody made any.
@@ -116,7 +115,7 @@ def deployed(plan: Plan, site: str, vault: Path) -> Credentials | None:
     _check_coordinator(plan)
     with _without_paths(site):
         passphrase = passphrase_from_environment()
-        return Credentials(home.identity(passphrase), trust, Vault(vault, passphrase))
+        return Credentials(home.identity(passphrase), trust, home.plan_vault(plan.digest(), passphrase))
 
 
 def _check_approved(plan: Plan, site: str, trust: Trust) -> None:

@@ -83,13 +83,17 @@ def _seen(plan: Plan) -> list[str]:
         others = "the sum of every round, and so the model"
     if pipeline.homomorphic and not pipeline.masks:
         others += "; with the shared key, every update whose ciphertext the coordinator gives them"
-    lines = [f"  coordinator   {coordinator}", f"  other sites   {others}"]
+    lines = [f"  coordinator   {coordinator}"]
+    if pipeline.masks and pipeline.homomorphic:
+        lines.append("                (one that makes up sums may learn the run's key, and so sums and model, no update)")
+    lines.append(f"  other sites   {others}")
     if pipeline.masks:
         lines += [
             "  both together the sum of the other sites' updates, no single one: while fewer than t of the n sites of a",
             "                round side with the coordinator, or at most 2t - n - 1 if it shows sites different lists;",
-            f"                t = {pipeline.masks.threshold or 'n - 1 up to 5 sites, then the smallest majority'}, and "
-            f"a sum has {pipeline.masks.least_sites} sites or more",
+            f"                t = {pipeline.masks.threshold or 'n - 1 for 3 to 5 sites, else the smallest majority'}, and "
+            f"a sum has {pipeline.masks.least_sites} sites or more"
+            + (", the halves of a void one 2 or more" if pipeline.masks.bisect else ""),
         ]
     return lines
 

@@ -120,13 +120,13 @@ def test_a_part_that_does_not_open_makes_the_round_void_even_if_it_comes_again(m
 
 
 def test_a_part_that_could_not_be_opened_here_is_not_taken(made: Sum, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> np.ndarray:
+    def broken(*_: object) -> None:
         raise RunError("this machine is broken")
 
     opening = made.opening()
     for part in (0, 1):
         opening.take(part, made.frames[part], made.sealer)
-    monkeypatch.setattr(module.Scheme, "opened", broken)
+    monkeypatch.setattr(module.Scheme, "open_into", broken)
     with pytest.raises(RunError, match="broken"):
         opening.take(2, made.frames[2], made.sealer)
     assert not opening.is_whole

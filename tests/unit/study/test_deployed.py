@@ -129,10 +129,10 @@ def test_encryption_without_masks_asks_for_an_acknowledgement(tmp_path: Path, mo
 
     operator_of("site-1", set_up_sites(packed(), tmp_path, NAMES), monkeypatch)
     with pytest.raises(TrustError, match="add a masks stage, or say honest_coordinator = true"):
-        deployed(packed(), "site-1", tmp_path / "vault")
+        deployed(packed(), "site-1")
     said = packed(honest_coordinator=True)
     home = operator_of("site-1", set_up_sites(said, tmp_path, NAMES), monkeypatch)
-    credentials = deployed(said, "site-1", tmp_path / "vault")
+    credentials = deployed(said, "site-1")
     assert credentials is not None
     assert credentials.identity.public == home.public()
 
