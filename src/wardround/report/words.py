@@ -42,8 +42,8 @@ PHASES: Mapping[str, str] = {
 LEAKS: Mapping[str, str] = {
     "updates": "the update of the weights that each site sends in each round",
     "sums of updates": "the sum of the sites' updates in each round, and so the model",
-    "sums of updates, to the sites": "the sum of the sites' updates in each round, and so the model, to the sites alone",
-    "weights and cut shares": "each site's weight in the sum, and the share of its values that were cut to their range",
+    "sums of updates, to the sites": "the sum of the updates in each round, and so the model, to the sites alone",
+    "weights and cut shares": "each site's weight in the sum, and the share of its values that were cut",
     "training losses": "the training loss of each site in each round",
     "numbers of examples": "how many images each site holds",
     "test results": "results on validation and test images",

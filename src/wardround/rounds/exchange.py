@@ -122,6 +122,7 @@ class FrameExchange:
         summation = Summation(
             self.plan, metered, self.scheme, self.roster, self.num_values, ctx.round, weights, self._timeout_s
         )
+        summation.examples = self.examples
         summation.failed |= inbox.failed
         groups = self._opened(ctx, summation, trained)
         sites = tuple(sorted(site for group in groups.values() for site in group.sites))

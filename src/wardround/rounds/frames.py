@@ -97,6 +97,7 @@ class Summation:
         timeout_s: for each call.
         failed: site -> why it is not in the sum.
         events: what went wrong on the way, in words.
+        examples: site -> training examples, as it said when it joined.
     """
 
     plan: Plan
@@ -109,6 +110,7 @@ class Summation:
     timeout_s: float | None
     failed: dict[str, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    examples: Mapping[str, int] = field(default_factory=dict)
     _number: int = 0
     _whole: bool = False
 
@@ -291,6 +293,7 @@ class Summation:
                     examples, signature = read_examples(signed)
                     claim = survivors_claim(survivors.message(), weights, start, examples)
                     self.roster.check_list(answer.site, claim, signature)
+                    self._check_examples(answer.site, examples)
                 starts[answer.site], signatures[answer.site] = start, signed
             except WireError as error:
                 lost[answer.site] = str(error)
@@ -300,6 +303,12 @@ class Summation:
         if lost:
             raise SitesLost(lost)
         return signatures
+
+    def _check_examples(self, site: str, examples: int) -> None:
+        # The weights follow from what it said when it joined; with other numbers no survivor would reveal.
+        joined_with = self.examples.get(site, examples)
+        if examples != joined_with:
+            raise WireError(f"site {site} signs for {examples} training examples and joined with {joined_with}")
 
     def _weights(self, sites: Sequence[str]) -> dict[str, int]:
         return {site: self.weights[site] for site in sites}

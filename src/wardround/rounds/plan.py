@@ -146,8 +146,8 @@ class Plan:
             raise PlanError("a sum over one site is that site's update: masks and encryption need two sites or more")
         if self.pipeline.sums_frames and cohort > self.weight_total:
             raise PlanError(
-                f"{cohort} sites cannot share weight_total = {self.weight_total}: raise weight_total in the quantise "
-                "stage"
+                f"{cohort} sites cannot share weight_total = {self.weight_total}: "
+                + ("take fewer sites_per_round" if self.pipeline.ckks else "raise weight_total in the quantise stage")
             )
         masks = self.pipeline.masks
         if masks:

@@ -49,7 +49,7 @@ class FrameShelf:
 
     def write(self, place: Place, frame: bytes) -> None:
         """Keep a frame, and drop those of other runs and rounds; a killed process loses nothing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(self.folder / place.file_name, frame, sync=False)
         present = f"frame-{place.run[:16]}-{place.round:06d}-"
         for path in self.folder.glob("frame-*.bin"):

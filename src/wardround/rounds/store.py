@@ -46,7 +46,7 @@ class SiteStore:
 
     def write(self, round_index: int, memory: dict[str, np.ndarray], sync: bool = True) -> None:
         """Keep the memory of `round_index`, replacing what an abandoned attempt at it left; see `write_atomically`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(self._path(round_index), safetensors.numpy.save(memory), sync)
 
     def forget(self, accepted_round: int) -> None:

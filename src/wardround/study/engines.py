@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from wardround.errors import PlanError, RunFolderError
+from wardround.errors import PlanError
 from wardround.rounds.listener import Listener
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
@@ -57,19 +56,9 @@ def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: boo
             site_environment=set_up_sites(plan, folder.store_root, names),
         )
         launch_poc(to_json(plan), loopback, resume, lambda line: listener.completed(RoundRecord.from_json(line)))
-    if plan.pipeline.opens_at_sites and not (path / MODEL_FILE).exists():
-        _take_model(folder)
+    if plan.pipeline.opens_at_sites:
+        folder.take_model()
     return path
-
-
-def _take_model(folder: RunFolder) -> None:
-    # A site that went away, or could not keep up, has no model or an old one.
-    *others, last = sorted(folder.summary()["sites"])
-    for site in others:
-        with suppress(RunFolderError):
-            folder.take_model(site)
-            return
-    folder.take_model(last)
 
 
 def submit_to_consortium(

@@ -85,15 +85,16 @@ def _seen(plan: Plan) -> list[str]:
         others += "; with the shared key, every update whose ciphertext the coordinator gives them"
     lines = [f"  coordinator   {coordinator}"]
     if pipeline.masks and pipeline.homomorphic:
-        lines.append("                (one that makes up sums may learn the run's key, and so sums and model, no update)")
+        lines.append("                (one that makes up sums may learn the run's key: sums and model, no update)")
     lines.append(f"  other sites   {others}")
     if pipeline.masks:
+        threshold = pipeline.masks.threshold or "n - 1 for 3 to 5 sites, else the smallest majority"
+        halves = ", the halves of a void one 2 or more" if pipeline.masks.bisect else ""
         lines += [
-            "  both together the sum of the other sites' updates, no single one: while fewer than t of the n sites of a",
-            "                round side with the coordinator, or at most 2t - n - 1 if it shows sites different lists;",
-            f"                t = {pipeline.masks.threshold or 'n - 1 for 3 to 5 sites, else the smallest majority'}, and "
-            f"a sum has {pipeline.masks.least_sites} sites or more"
-            + (", the halves of a void one 2 or more" if pipeline.masks.bisect else ""),
+            "  both together the sum of the other sites' updates, no single one: while fewer than t of the n sites",
+            "                of a round side with the coordinator, or at most 2t - n - 1 if it shows sites different",
+            f"                lists; t = {threshold}",
+            f"                and a sum has {pipeline.masks.least_sites} sites or more{halves}",
         ]
     return lines
 

@@ -214,17 +214,24 @@ class RunFolder:
         write_atomically(self.path / name, content)
         return hashlib.sha256(content).hexdigest()
 
-    def take_model(self, site: str) -> None:
+    def take_model(self) -> None:
         """Copy the trained weights from the store of a site on this machine, where the coordinator is blind.
 
+        Any site will do: one that went away, or could not keep up, has no model or an old one.
+
         Raises:
-            RunFolderError: they are not those that the sites agreed on.
+            RunFolderError: no site holds what the sites agreed on.
         """
-        held = self.store_root / site / MODEL_FILE
-        content = held.read_bytes() if held.exists() else b""
-        if hashlib.sha256(content).hexdigest() != self.summary().get("model_sha256"):
-            raise RunFolderError(f"{held} is not the model that the sites agreed on: finish the run with --resume")
-        self.write_file(MODEL_FILE, content)
+        if (self.path / MODEL_FILE).exists():
+            return
+        agreed = self.summary()
+        for site in sorted(agreed["sites"]):
+            held = self.store_root / site / MODEL_FILE
+            content = held.read_bytes() if held.exists() else b""
+            if hashlib.sha256(content).hexdigest() == agreed["model_sha256"]:
+                self.write_file(MODEL_FILE, content)
+                return
+        raise RunFolderError(f"no site in {self.store_root} holds the model that the sites agreed on: train anew")
 
     def write_tensors(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> str:
         """Write a safetensors file, atomically, and return its SHA-256 in hex."""

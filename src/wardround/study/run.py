@@ -61,6 +61,8 @@ def train(
     path = folder_of(plan, out)
     folder = RunFolder(path)
     if folder.is_settled(plan, resume):
+        if plan.pipeline.opens_at_sites:
+            folder.take_model()
         return path
     sites = sites_of(plan, data_root)
     names = list(sites)
@@ -81,7 +83,7 @@ def train(
     finally:
         fabric.close()
     if plan.pipeline.opens_at_sites:
-        folder.take_model(names[0])
+        folder.take_model()
     return path
 
 

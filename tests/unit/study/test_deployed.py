@@ -154,9 +154,11 @@ def test_a_deployment_gives_the_bytes_of_a_simulation(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "deployed")
     environments = set_up_sites(SEALED, folder.store_root, NAMES)
     run_plan(SEALED, fabric_of(SEALED, folder.store_root, environments), folder.path, False, Silent())
+    model = (simulated / "model.safetensors").read_bytes()
     for site in NAMES:
-        folder.take_model(site)
-        assert (folder.path / "model.safetensors").read_bytes() == (simulated / "model.safetensors").read_bytes()
+        assert (folder.store_root / site / "model.safetensors").read_bytes() == model
+    folder.take_model()
+    assert (folder.path / "model.safetensors").read_bytes() == model
 
 
 def test_a_peer_with_other_keys_ends_the_run_by_name(tmp_path: Path) -> None:
