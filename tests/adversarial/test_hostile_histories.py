@@ -6,65 +6,27 @@ their masks is a name. The coordinator tries what it likes, and collects all tha
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from desks import NAMES, STATE, Consortium
 
 from wardround.errors import WardroundError
 from wardround.protect.attempt import SurvivorList
 from wardround.protect.commitment import Commitment, Sign
 from wardround.protect.offers import Received
-from wardround.protect.pipeline import Masks
 from wardround.protect.retry import groups
-from wardround.protect.run_keys import RunKeys
 from wardround.protect.unmask import Reveal
 from wardround.rounds import past
 from wardround.rounds.past import Cargo, Trial
 from wardround.rounds.trials import Trials
 
-NAMES = ("alba", "brno", "cork", "dijon", "evora", "faro", "gent", "hull")
 STEPS = 14
-
-
-@dataclass
-class Drawer:
-    """A vault in memory: it outlives the site's process."""
-
-    held: dict[str, bytes] = field(default_factory=dict)
-
-    def holds(self, name: str) -> bool:
-        return name in self.held
-
-    def read(self, name: str) -> bytes:
-        return self.held[name]
-
-
-class Desk:
-    """A keyring whose signatures only a name can make."""
-
-    def __init__(self, site: str) -> None:
-        self.site, self.vault = site, Drawer()
-        self.keys: Any = None
-
-    def keep(self, name: str, content: bytes) -> None:
-        self.vault.held[name] = content
-
-    def sign(self, message: bytes) -> bytes:
-        return signature_of(self.site, message)
-
-    def verify(self, site: str, message: bytes, signature: bytes) -> bool:
-        return signature == signature_of(site, message)
-
-
-def signature_of(site: str, message: bytes) -> bytes:
-    return hashlib.sha256(site.encode() + message).digest()
 
 
 class Liar:
@@ -79,8 +41,8 @@ class Liar:
     def __init__(self, rng: random.Random, num_sites: int) -> None:
         self.rng = rng
         self.sites = NAMES[:num_sites]
-        self.desks = {site: Desk(site) for site in self.sites}
-        self.runs = 0
+        self.consortium = Consortium(self.sites)
+        self.runs = 1
         self.numbers: dict[int, int] = defaultdict(int)
         self.lists: list[tuple[str, ...]] = []
         self.last: tuple[int, int, tuple[str, ...], bool] | None = None
@@ -88,28 +50,17 @@ class Liar:
         self.sums: list[dict[str, str]] = []
         self.shares: dict[tuple[bytes, str], set[int]] = defaultdict(set)
         self.thresholds: dict[bytes, int] = {}
-        self.trials: dict[str, Trials] = {}
-        self.start_run()
 
     def start_run(self) -> None:
         self.runs += 1
-        run = self.runs.to_bytes(32, "big")
-        pairs = {frozenset(pair): self.rng.randbytes(32) for pair in itertools.combinations(self.sites, 2)}
-        for site, desk in self.desks.items():
-            keys = {peer: pairs[frozenset((site, peer))] for peer in self.sites if peer != site}
-            desk.keys = RunKeys(run, site, {}, keys, bytes(32), b"")
-            self.restart(site)
-
-    def restart(self, site: str) -> None:
-        desk: Any = self.desks[site]
-        self.trials[site] = Trials(site, Masks(bisect=True), desk)
+        self.consortium.start_run()
 
     def step(self) -> None:
         chance = self.rng.random()
         if chance < 0.06:
             self.start_run()
         elif chance < 0.2:
-            self.restart(self.rng.choice(self.sites))
+            self.consortium.restart(self.rng.choice(self.sites))
         else:
             self.attempt(self.rng.choice([0, 0, 0, 0, 1]))
 
@@ -119,25 +70,23 @@ class Liar:
             self.last = round_index, self.numbers[round_index], self.cohort(), self.rng.random() < 0.4
             self.cargoes = {}
         round_index, number, cohort, whole = self.last
-        found = {site: self.asked(self.trials[site].offer, round_index, number, cohort, whole) for site in cohort}
+        trials = self.consortium.trials
+        found = {site: self.asked(trials[site].offer, round_index, number, cohort, whole) for site in cohort}
         offered = {site: one for site, one in found.items() if isinstance(one, Trial)}
         if len(offered) < len(cohort):
             return
         threshold = next(iter(offered.values())).secrets.threshold
-        weights = {site: self.rng.choice([1, 1, 1, 1, 2]) for site in cohort}
         cargoes: dict[str, str] = {}
-        for site in cohort:
-            cargo = Cargo(weights, "state", self.rng.choice(["first", "first", "first", "anew"]), 100)
-            cargo = self.cargoes.setdefault(site, cargo)
-            weights = cargo.weights
+        self.cargoes = self.cargoes or self.some_cargoes(cohort)
+        for site, cargo in self.cargoes.items():
             boxes = {peer: offered[peer].boxes[site] for peer in cohort if peer != site}
-            if self.asked(self.trials[site].receive, round_index, number, cargo, boxes):
+            if self.asked(trials[site].receive, round_index, number, cargo, boxes):
                 cargoes[site] = f"{cargo.weights[site]} {cargo.update}"
         shown = [self.survivors(cohort, threshold) for _ in range(self.rng.choice([1, 1, 2, 3]))]
         signed: dict[tuple[str, ...], dict[str, bytes]] = defaultdict(dict)
         for site in cargoes:
             listed = self.rng.choice(shown)
-            signature = self.asked(self.trials[site].agree, round_index, number, listed)
+            signature = self.asked(trials[site].agree, round_index, number, listed)
             if signature:
                 signed[listed][site] = signature
         for survivors, signatures in signed.items():
@@ -152,12 +101,18 @@ class Liar:
         for site in listed.survivors:
             if self.rng.random() > chance:
                 continue
-            told = self.asked(self.trials[site].reveal, *place, listed.survivors, signatures)
+            told = self.asked(self.consortium.trials[site].reveal, *place, listed.survivors, signatures)
             if told:
                 revealed += 1
                 self.note(Reveal.from_bytes(told), listed.threshold)
         if revealed >= listed.threshold:
             self.sums.append({site: f"{site} {listed.attempt.round} {cargoes[site]}" for site in listed.survivors})
+
+    def some_cargoes(self, cohort: Sequence[str]) -> dict[str, Cargo]:
+        """Choose weights and updates, most of them as they always are."""
+        weights = {site: self.rng.choice([1, 1, 1, 1, 2]) for site in cohort}
+        updates = {site: self.rng.choice(["first", "first", "first", "anew"]) for site in cohort}
+        return {site: Cargo(weights, STATE, updates[site], 100) for site in cohort}
 
     def note(self, reveal: Reveal, threshold: int) -> None:
         for shown in reveal.shown:
@@ -204,7 +159,7 @@ def given_away(liar: Liar) -> list[str]:
 
 
 def weight_in(one: Mapping[str, str], what: str) -> int:
-    return int(what.split()[2]) if one.get(what.split()[0]) == what else 0
+    return int(what.split()[2]) if one.get(what.split(maxsplit=1)[0]) == what else 0
 
 
 def both_opened(liar: Liar) -> list[bytes]:

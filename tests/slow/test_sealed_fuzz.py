@@ -27,7 +27,7 @@ NAMED = {"WireError", "SiteError", "TrustError", "PlanError", "RunError", "Quoru
 def ended(code: str) -> subprocess.CompletedProcess[str]:
     """Run `code` among the hostile parties, and wait for its end."""
     path = os.pathsep.join([*map(str, PARTIES), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code, SEED]
+    command = [sys.executable, "-c", code, SEED]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=1800, env=environment, check=False)
 

@@ -31,8 +31,9 @@ class Clip:
 
 
 def norm_of(tensors: Tensors) -> float:
-    """Return the joint L2 norm of all arrays, summed in float64."""
-    return math.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in tensors.values()))
+    """Return the joint L2 norm of all arrays, summed in float64; infinite where that overflows."""
+    with np.errstate(over="ignore"):
+        return math.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in tensors.values()))
 
 
 def clip_to_norm(tensors: Tensors, bound: float) -> tuple[Tensors, float]:

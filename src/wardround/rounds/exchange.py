@@ -120,9 +120,16 @@ class FrameExchange:
         check_quorum(self.plan, ctx, trained, inbox.failed)
         weights = self._weights({site: self.examples[site] for site in ctx.cohort})
         summation = Summation(
-            self.plan, metered, self.scheme, self.roster, self.num_values, ctx.round, weights, self._timeout_s
+            self.plan,
+            metered,
+            self.scheme,
+            self.roster,
+            self.num_values,
+            ctx.round,
+            weights,
+            self._timeout_s,
+            examples=self.examples,
         )
-        summation.examples = self.examples
         summation.failed |= inbox.failed
         groups = self._opened(ctx, summation, trained)
         sites = tuple(sorted(site for group in groups.values() for site in group.sites))

@@ -90,7 +90,7 @@ def test_a_launcher_killed_before_it_took_the_model_takes_it_later(
     assert len(launched) == 1
     (path / "model.safetensors").unlink()
     (RunFolder(path).store_root / "site-2" / "model.safetensors").unlink()
-    with pytest.raises(RunFolderError, match="no site in .* holds the model that the sites agreed on"):
+    with pytest.raises(RunFolderError, match=r"no site in .* holds the model that the sites agreed on"):
         run(SEALED, path, resume=True)
 
 

@@ -1,0 +1,1 @@
+"""An append-only log of a run, whose checkpoints the sites sign together."""
