@@ -1,4 +1,4 @@
-"""Coordinators that do what they like with real sites. Beside each attack stands what it gains where nothing stops it."""
+"""Coordinators that do what they like with real sites, and beside each attack what it gains where nothing stops it."""
 
 from __future__ import annotations
 

@@ -121,7 +121,9 @@ class Site:
         with self._lock:
             try:
                 return self._operations[op](body)
-            except (DataError, KeyError, TypeError, ValueError) as error:
+            except DataError as error:  # its sentence may name a patient or a path, which stay in the hospital
+                raise SiteError(f"{op} failed at this site: its images or results cannot be used") from error
+            except (KeyError, TypeError, ValueError) as error:
                 raise SiteError(f"{op} failed at this site: {type(error).__name__}: {error}") from error
 
     def _open(self, body: Message) -> Message:
