@@ -59,9 +59,9 @@ class PendingUpdates:
         """
         try:
             facts = _facts(self._store.read(round_index))
+            return facts["said"] if facts["cause"] == cause else None
         except (SiteError, KeyError, ValueError):
             return None
-        return facts["said"] if facts.get("cause") == cause else None
 
     def keep(self, round_index: int, cause: str, start: str, said: Mapping[str, Any], values: np.ndarray) -> None:
         """Keep the update of a round.
@@ -97,5 +97,7 @@ class PendingUpdates:
 
 
 def _facts(held: Tensors) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(held[_FACTS].tobytes())
+    facts = json.loads(held[_FACTS].tobytes())
+    if not isinstance(facts, dict):
+        raise ValueError("the facts of an update are no table")
     return facts
