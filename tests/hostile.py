@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import tiny
 from wardround.core.codec import Message
 from wardround.core.update import Tensors
 from wardround.errors import WardroundError
-from wardround.fabric.local import LocalFabric, packed, unpacked
+from wardround.fabric.base import Answer, Body
+from wardround.fabric.local import LocalFabric
 from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.lattice import LatticeKey, Sealer
 from wardround.protect.run_keys import RunKeys
@@ -220,10 +221,37 @@ class Ward:
         return slice(0, sum(value.size for value in tiny.make_bench(self.plan).initial.values()))
 
 
-def over_the_wire(message: Message) -> Message:
-    """Return a message as it arrives."""
-    from wardround.fabric.base import Answer
+def trained(folder: Path, pipeline: str = "masked", names: Sequence[str] = tiny.NAMES, **changes: Any) -> Ward:
+    """Return sites that trained for round 0."""
+    made = Ward(plan_of(pipeline, **changes), folder, names)
+    made.train(0)
+    return made
 
-    arrived = unpacked("", packed(Answer("", message))).message
-    assert arrived is not None
-    return arrived
+
+def weighted(of: Ward, sites: Sequence[str]) -> np.ndarray:
+    """Return the sum that sites may open."""
+    return np.asarray(sum(of.weights[site] * of.values(site) for site in sites))
+
+
+Tell = Callable[[str, str, Message], Message]
+"""(op, site, what it would be told) -> what it is told."""
+
+
+class Between:
+    """A fabric in which somebody changes what sites are told."""
+
+    def __init__(self, of: Ward, tell: Tell) -> None:
+        self.inner, self.tell = of.fabric(), tell
+
+    def sites(self) -> tuple[str, ...]:
+        return self.inner.sites()
+
+    def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
+        bodies = {site: self.tell(op, site, body if isinstance(body, Message) else body[site]) for site in sites}
+        yield from self.inner.gather(sites, op, bodies, timeout_s)
+
+    def events(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        self.inner.close()
