@@ -41,9 +41,9 @@ class TestOneCiphertextAsTheSum:
             total = made.summed({site: made.upload(site, boxes)})
             said = made.unseal(total.frame(), [site], made.weights[site])
             assert all("cannot add up to" in reason for reason in said.values())
-            # Weights that sum to a power of two leave no number that cannot be: then the norm shows it.
+            # Weights that sum to a power of two leave no number that cannot be: then what fills up the chunk shows it.
             said = made.unseal(total.frame(), [site], made.plan.weight_total, group=1)
-            assert all("norm above" in reason or "cannot add up to" in reason for reason in said.values())
+            assert all("behind its end" in reason or "cannot add up to" in reason for reason in said.values())
             shares = made.words(total) / made.scheme.layout.modulus
             assert stats.kstest(shares, "uniform").pvalue > 1e-6
         with pytest.raises(SiteError, match="has not opened the sums"):

@@ -147,7 +147,11 @@ class Layout:
             if int(out.min()) < low or int(out.max()) > high:
                 raise WireError(f"the opened sum holds values that weights of {total_weight} in total cannot add up to")
             np.subtract(out, np.uint64(total_weight << (self.bits - 1)), out=out)
-        return sums.reshape(-1)[:count].view(np.int64)
+        flat = sums.reshape(-1)
+        # Every site fills up with zeros. Where weights fill their fields, this is what shows that masks are still on.
+        if flat[count:].any():
+            raise WireError("the opened sum holds values behind its end, where every update has zeros")
+        return flat[:count].view(np.int64)
 
     def add_mod(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the sum of two arrays of words modulo t."""

@@ -104,8 +104,8 @@ def _spoiling(plan: Plan) -> str:
         clipped = " beyond its clip" if plan.pipeline.clip else ""
         return f"No site's update is hidden. One site can spoil the mean{clipped}."
     return (
-        "No update can be judged by itself, so a site can pull the mean as far as its range and weight reach; a sum "
-        "whose norm honest sites cannot make voids the round."
+        "No update can be judged by itself, so one site can pull the mean as far as all sites together may move it; a "
+        "sum whose norm honest sites cannot make voids the round."
     )
 
 
