@@ -1,4 +1,4 @@
-"""Runs every benchmark, prints one table and writes it to ``results.md`` and ``results.json``; about ten minutes."""
+"""Runs every benchmark, prints one table and writes it to ``results.md`` and ``results.json``; about twenty minutes."""
 
 from __future__ import annotations
 
