@@ -84,7 +84,11 @@ class Running:
         found: list[psutil.Process] = []
 
         def computing() -> bool:
-            found[:] = [worker for worker in self.workers() if worker.cpu_percent(0.1) > 10]
+            found.clear()
+            for worker in self.workers():
+                with contextlib.suppress(psutil.Error):  # it just ended
+                    if worker.cpu_percent(0.1) > 10:
+                        found.append(worker)
             return bool(found)
 
         self.until(computing)
