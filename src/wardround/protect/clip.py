@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.checker.contract import Contract, Norm, Numbers
 from wardround.core.update import Tensors, all_finite
 from wardround.errors import PlanError, SiteError
 
@@ -24,6 +25,11 @@ class Clip:
     def __post_init__(self) -> None:
         if not 0 < self.norm < math.inf:
             raise PlanError(f"clip norm = {self.norm} is not a positive number")
+
+    @property
+    def contract(self) -> Contract:
+        """Real numbers of a bounded norm."""
+        return Contract(frozenset({Numbers.REAL}), Numbers.REAL, norm=Norm.BOUNDS)
 
     def encode(self, change: Tensors) -> Tensors:
         """Return the change with its norm bounded; see `clip_to_norm`."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from wardround.checker.contract import Contract, Numbers, View
+from wardround.checker.mixture import Link, Masking
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
+from wardround.protect.attempt import MAX_COHORT
 from wardround.protect.clip import Clip
 from wardround.protect.quantise import Grid, Quantise, RealGrid, real_grid
 
@@ -39,6 +42,11 @@ class Masks:
         if self.least_sites < 2:
             raise PlanError(f"masks least_sites = {self.least_sites} is below 2: a sum over one site is its update")
 
+    @property
+    def contract(self) -> Contract:
+        """Integers become uniform noise that cancels in the sum."""
+        return Contract(frozenset({Numbers.INTEGER}), Numbers.MASKED, hides=frozenset({View.EACH}))
+
 
 @dataclass(frozen=True)
 class Homomorphic:
@@ -56,6 +64,13 @@ class Homomorphic:
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
             raise PlanError(f"homomorphic scheme = {self.scheme!r} is not one of {', '.join(SCHEMES)}")
+
+    @property
+    def contract(self) -> Contract:
+        """What it takes is exact in the packed scheme, and real numbers in ckks."""
+        exact = frozenset({Numbers.INTEGER, Numbers.MASKED})
+        takes = exact if self.scheme == "packed" else frozenset({Numbers.REAL})
+        return Contract(takes, Numbers.CIPHERTEXT, hides=frozenset({View.EACH, View.SUM}))
 
 
 Stage = Clip | Quantise | Masks | Homomorphic
@@ -135,40 +150,17 @@ class Pipeline:
         """Return a change with its norm bounded, if the plan bounds it."""
         return self.clip.encode(change) if self.clip else change
 
-    def check(self) -> None:
-        """Refuse stages that would run and protect nothing, or sum to nonsense.
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The stages as the checker sees them."""
+        names = {kind: name for name, kind in STAGES.items()}
+        return tuple(Link(names[type(stage)], stage.contract) for stage in self.stages)
 
-        Raises:
-            PlanError: the first refusal, with its reason and remedy.
-        """
-        order = list(STAGES.values())
-        places = [order.index(type(stage)) for stage in self.stages]
-        if places != sorted(set(places)):
-            raise PlanError(
-                "the protect stages are out of order or come twice: an update is clipped, quantised, masked and "
-                "encrypted, in this order"
-            )
-        if self.masks and not self.quantise:
-            raise PlanError("masks hide integers, not real numbers, which they would leave visible: quantise before")
-        if self.homomorphic and self.homomorphic.scheme == "packed" and not self.quantise:
-            raise PlanError("the packed scheme encrypts integers: put a quantise stage before it")
-        if self.ckks and self.quantise:
-            raise PlanError("ckks encrypts real numbers: remove the quantise stage, or choose the packed scheme")
-        if self.ckks and self.masks:
-            raise PlanError("ckks opens to approximate numbers, in which masks do not cancel: choose the packed scheme")
-        self._check_opener()
-
-    def _check_opener(self) -> None:
-        if self.open_at == "coordinator" and self.homomorphic:
-            raise PlanError(
-                "the coordinator has no key to an encrypted sum, and with one it could read every update: "
-                'open_at = "sites"'
-            )
-        if self.open_at == "sites" and not self.homomorphic:
-            raise PlanError(
-                "without encryption the coordinator reads the sum whoever opens it: add a homomorphic stage, or "
-                'open_at = "coordinator"'
-            )
+    @property
+    def masking(self) -> Masking | None:
+        """What the masks ask of a cohort, if there are any."""
+        masks = self.masks
+        return Masking(masks.threshold, masks.least_sites, MAX_COHORT) if masks else None
 
     def _one(self, kind: type[_Kind]) -> _Kind | None:
         return next((stage for stage in self.stages if isinstance(stage, kind)), None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.checker.contract import Contract, Norm, Numbers
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
 
@@ -40,6 +41,11 @@ class Quantise:
             raise PlanError(f"quantise weight_total = {self.weight_total} is outside 1 to {2**20}")
         if not 0 < self.floor < math.inf:
             raise PlanError(f"quantise floor = {self.floor} is not a positive number")
+
+    @property
+    def contract(self) -> Contract:
+        """Real numbers become integers; rounding lengthens an update by less than a step in each place."""
+        return Contract(frozenset({Numbers.REAL}), Numbers.INTEGER, norm=Norm.INFLATES)
 
     @property
     def largest(self) -> int:

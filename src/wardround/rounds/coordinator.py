@@ -88,7 +88,7 @@ class Coordinator:
         algorithm = self.plan.composed()
         personal = algorithm.personal(bench.lend())
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
-        self.plan.check_cohort(len(trainers))
+        self.plan.check(len(trainers))
         with clock.phase("keys"):
             roster = self._roster()
         records, state = self.journal.last() or ([], None)

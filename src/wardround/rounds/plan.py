@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wardround.aggregate import Mean
-from wardround.algorithms import Algorithm, AlgorithmSpec, Central, Local, ServerStep, Training
+from wardround.algorithms import Algorithm, AlgorithmSpec, ServerStep, Training
 from wardround.algorithms.server import Averaged
+from wardround.checker import Cohort, Mixture, check
 from wardround.core.codec import canonical_json
 from wardround.data.catalogue import Source
 from wardround.data.sites import Parts, SiteRule
 from wardround.errors import PlanError
-from wardround.protect.attempt import default_threshold
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Quantise
 from wardround.tasks.models import ModelSpec
@@ -110,50 +110,38 @@ class Plan:
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
 
-    def check(self) -> None:
-        """Refuse mixtures that would run and mean nothing. The coordinator and every site call this.
-
-        Raises:
-            PlanError: the first refusal, with its reason and remedy.
-        """
-        if self.sites_per_round and self.quorum > self.sites_per_round:
-            raise PlanError(
-                f"quorum = {self.quorum} can never be met by sites_per_round = {self.sites_per_round}: lower the quorum"
-            )
-        if isinstance(self.algorithm, Central | Local) and self.sites_per_round:
-            raise PlanError("central and local train every site in every round: remove sites_per_round")
-        if isinstance(self.algorithm, Local) and self.average_decay:
-            raise PlanError("local shares no weights, so there is nothing to average: remove average_decay")
-
-        self.pipeline.check()
-        if self.pipeline.stages and isinstance(self.algorithm, Central | Local):
-            raise PlanError("central and local send no update that could be protected: remove the protect stages")
-
-    def check_cohort(self, num_trainers: int) -> None:
-        """Refuse a cohort or a quorum that the sites cannot make up.
+    def mixture(self, num_trainers: int | None = None, deployed: bool = False) -> Mixture:
+        """Return the plan as the checker sees it.
 
         Args:
-            num_trainers: sites that hold training images.
+            num_trainers: sites that hold training images; ``None`` while nobody knows.
+            deployed: whether the sites are hospitals, not a simulation.
+        """
+        encryption = self.pipeline.homomorphic
+        return Mixture(
+            stages=self.pipeline.links,
+            aggregator=self.aggregator.combiner,
+            work=self.algorithm.work,
+            cohort=Cohort(self.sites_per_round, self.quorum, num_trainers),
+            open_at=self.pipeline.open_at,
+            weight_total=self.weight_total,
+            masking=self.pipeline.masking,
+            averaged=bool(self.average_decay),
+            deployed=deployed,
+            trusts_coordinator=encryption is not None and encryption.honest_coordinator,
+        )
+
+    def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:
+        """Refuse mixtures that would run and not mean what they say. The coordinator and every site call this.
+
+        Args:
+            num_trainers: as for `mixture`; without it, rules about the cohort wait.
+            deployed: as for `mixture`.
 
         Raises:
-            PlanError: `sites_per_round` or `quorum` is too large.
+            PlanError: the first refusal, with its reason, its remedy and its rule.
         """
-        for key, wanted in (("sites_per_round", self.sites_per_round), ("quorum", self.quorum)):
-            if wanted > num_trainers:
-                raise PlanError(f"{key} = {wanted}, but only {num_trainers} sites train: lower it")
-        cohort = self.sites_per_round or num_trainers
-        if self.pipeline.needs_keys and cohort < 2:
-            raise PlanError("a sum over one site is that site's update: masks and encryption need two sites or more")
-        if self.pipeline.sums_frames and cohort > self.weight_total:
-            raise PlanError(
-                f"{cohort} sites cannot share weight_total = {self.weight_total}: "
-                + ("take fewer sites_per_round" if self.pipeline.ckks else "raise weight_total in the quantise stage")
-            )
-        masks = self.pipeline.masks
-        if masks:
-            default_threshold(cohort, masks.threshold)
-            if masks.least_sites > cohort:
-                raise PlanError(f"masks least_sites = {masks.least_sites}, but a round has {cohort} sites: lower it")
+        check(self.mixture(num_trainers, deployed))
 
     @property
     def weight_total(self) -> int:

@@ -52,7 +52,7 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
     named = {site: _named(data, site) for site, data in dealt.items()}
     sites = {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
     if whole:
-        plan.check_cohort(sum(bool(len(site.train)) for site in sites.values()))
+        plan.check(sum(bool(len(site.train)) for site in sites.values()))
     return sites
 
 
@@ -101,9 +101,11 @@ def deployed(plan: Plan, site: str) -> Credentials | None:
         Who the site is and whom it trusts; ``None`` where the plan needs no keys, or nobody made any.
 
     Raises:
-        TrustError: the operator did not approve the plan; the plan trusts the coordinator unsaid; or the home folder
-            is another site's, or cannot be used, which is told without the paths of this machine.
+        PlanError: the plan is refused in a deployment; it trusts the coordinator unsaid, for example.
+        TrustError: the operator did not approve the plan; or the home folder is another site's, or cannot be used,
+            which is told without the paths of this machine.
     """
+    plan.check(deployed=True)
     home = Home.of(None)
     if not os.environ.get(HOME) and not home.folder.exists():
         return None
@@ -112,7 +114,6 @@ def deployed(plan: Plan, site: str) -> Credentials | None:
     _check_approved(plan, site, trust)
     if not plan.pipeline.needs_keys:
         return None
-    _check_coordinator(plan)
     with _without_paths(site):
         passphrase = passphrase_from_environment()
         return Credentials(home.identity(passphrase), trust, home.plan_vault(plan.digest(), passphrase))
@@ -125,15 +126,6 @@ def _check_approved(plan: Plan, site: str, trust: Trust) -> None:
         raise TrustError(
             f"the operator of site {site} has not approved the plan with digest {plan.digest()}: wardround site "
             "approve shows it and records it"
-        )
-
-
-def _check_coordinator(plan: Plan) -> None:
-    stage = plan.pipeline.homomorphic
-    if stage and not plan.pipeline.masks and not stage.honest_coordinator:
-        raise TrustError(
-            "without masks a coordinator could send one site's ciphertext as the sum and have it opened: add a masks "
-            "stage, or say honest_coordinator = true in the homomorphic stage"
         )
 
 

@@ -181,9 +181,9 @@ def test_check_passes_what_makes_sense() -> None:
 @pytest.mark.parametrize(("key", "value"), [("sites_per_round", 4), ("quorum", 4)])
 def test_a_cohort_that_the_sites_cannot_make_up_is_refused(key: str, value: int) -> None:
     plan = tiny.plan(**{key: value})
-    plan.check_cohort(4)
+    plan.check(4)
     with pytest.raises(PlanError, match=f"{key} = 4, but only 3 sites train"):
-        plan.check_cohort(3)
+        plan.check(3)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,9 @@ def test_a_protection_that_is_not_there_is_refused_by_name(value: Any) -> None:
 
 @pytest.mark.parametrize("bits", [4, 8, 16, 32])
 def test_he_precision_is_the_bits_of_one_value_in_a_masked_encrypted_sum(bits: int) -> None:
-    pipeline = parse({"name": "x", **from_five_keys({"he_precision": bits})}).pipeline
-    pipeline.check()
+    plan = parse({"name": "x", **from_five_keys({"he_precision": bits})})
+    plan.check()
+    pipeline = plan.pipeline
     assert pipeline.quantise == Quantise(bits=bits)
     assert pipeline.masks == Masks()
     assert pipeline.homomorphic == Homomorphic("packed")
