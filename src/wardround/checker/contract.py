@@ -68,11 +68,13 @@ class Noise:
             only the sum of a round carries enough.
         unit: whose presence it hides.
         seeded: whether it comes from the plan's seed, so that whoever knows the plan can take it off again.
+        by_opener: whether whoever opens the sum adds it, and so sees the sum without.
     """
 
     covers: View
     unit: Unit
     seeded: bool = False
+    by_opener: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ INTEGER_ORDERS = (*range(2, 129), *range(136, 257, 8), 320, 384, 512, 768, 1024,
 """Renyi orders of what is exact for integers only; see `epsilon_of`."""
 
 
+LEAST_FOR_LOSSES = 0.3
+"""Noise multiplier below which a privacy loss distribution would fill the memory; Renyi divergences then stand in."""
+
+_MOST = 700.0
+
+
 class Accountant:
     """Adds events up. What it does not know it refuses before anything changes.
 
@@ -76,8 +82,17 @@ def _epsilon(counts: frozenset[tuple[Event, int]], delta: float) -> float:
         return 0.0
     failure = sum(count * _failure(event) for event, count in counts)
     gap = sum(count * _gap(event) for event, count in counts)
-    left = (delta - failure) * math.exp(-gap)
-    return math.inf if left <= 0 else _composed(counts, left) + 2 * gap
+    if not failure:
+        return _composed(counts, delta * math.exp(-gap)) + 2 * gap
+    epsilon, found = -1.0, 0.0
+    while found > epsilon * (1 + 1e-9):
+        epsilon = found
+        # Without the failures the run would be (epsilon, left)-private; with them, neighbours differ by both of theirs.
+        left = (delta - (1 + math.exp(min(epsilon, _MOST))) * failure) * math.exp(-gap)
+        if left <= 0:
+            return math.inf
+        found = max(epsilon, _composed(counts, left) + 2 * gap)
+    return found
 
 
 def _composed(counts: frozenset[tuple[Event, int]], delta: float) -> float:
@@ -85,8 +100,11 @@ def _composed(counts: frozenset[tuple[Event, int]], delta: float) -> float:
     from dp_accounting.pld import PLDAccountant
     from dp_accounting.rdp import RdpAccountant
 
-    discrete = any(isinstance(event, DiscreteGaussian) for event, _ in counts)
-    accountant = RdpAccountant(INTEGER_ORDERS) if discrete else PLDAccountant()
+    accountant: RdpAccountant | PLDAccountant = PLDAccountant()
+    if any(isinstance(event, DiscreteGaussian) for event, _ in counts):
+        accountant = RdpAccountant(INTEGER_ORDERS)
+    elif min(event.noise_multiplier for event, _ in counts) < LEAST_FOR_LOSSES:
+        accountant = RdpAccountant()
     for event, count in sorted(counts, key=repr):
         accountant.compose(_dp_event(event), count)
     return float(accountant.get_epsilon(delta))

@@ -36,7 +36,7 @@ class DiscreteGaussian:
         noise_multiplier: as in `Gaussian`, for the noise of the shares that are sure to be there.
         sampling_rate: as in `Gaussian`.
         failure: probability that rounding moved the sum by more than the noise was made for, or that a value had to
-            be cut to its range; taken off delta.
+            be cut to its range; taken off delta, ``1 + e^epsilon`` times.
         gap: bound on the logarithm of the ratio between the law of the summed shares and a discrete Gaussian's, over
             all values together (tau times the dimension in Kairouz, Liu, Steinke 2021,
             arXiv:2102.06387, section 3).

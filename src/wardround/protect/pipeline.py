@@ -11,6 +11,7 @@ from wardround.core.update import Tensors
 from wardround.errors import PlanError
 from wardround.protect.attempt import MAX_COHORT
 from wardround.protect.clip import Clip
+from wardround.protect.noise import AddNoise
 from wardround.protect.quantise import Grid, Quantise, RealGrid, real_grid
 
 SCHEMES = ("packed", "ckks")
@@ -73,10 +74,11 @@ class Homomorphic:
         return Contract(takes, Numbers.CIPHERTEXT, hides=frozenset({View.EACH, View.SUM}))
 
 
-Stage = Clip | Quantise | Masks | Homomorphic
+Stage = Clip | AddNoise | Quantise | Masks | Homomorphic
 
 STAGES: dict[str, type[Stage]] = {
     "clip": Clip,
+    "noise": AddNoise,
     "quantise": Quantise,
     "masks": Masks,
     "homomorphic": Homomorphic,
@@ -106,6 +108,11 @@ class Pipeline:
     def clip(self) -> Clip | None:
         """The bound on the norm, if there is one."""
         return self._one(Clip)
+
+    @property
+    def noise(self) -> AddNoise | None:
+        """The noise, if any is added."""
+        return self._one(AddNoise)
 
     @property
     def quantise(self) -> Quantise | None:
@@ -160,7 +167,7 @@ class Pipeline:
     def masking(self) -> Masking | None:
         """What the masks ask of a cohort, if there are any."""
         masks = self.masks
-        return Masking(masks.threshold, masks.least_sites, MAX_COHORT) if masks else None
+        return Masking(masks.threshold, masks.least_sites, MAX_COHORT, masks.bisect) if masks else None
 
     def _one(self, kind: type[_Kind]) -> _Kind | None:
         return next((stage for stage in self.stages if isinstance(stage, kind)), None)

@@ -10,7 +10,10 @@ from typing import Any
 from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
+from wardround.privacy import Event
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
+from wardround.rounds.events import events_of
+from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
 
 
@@ -25,6 +28,8 @@ class Inbox:
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
         bytes_up: bytes of the accepted updates.
+        spent: site -> noise that it says it added, one event for each.
+        guarantee: what noise the plan asks for; ``None`` where it claims nothing.
     """
 
     round: int
@@ -33,6 +38,8 @@ class Inbox:
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     bytes_up: int = 0
+    spent: dict[str, tuple[Event, ...]] = field(default_factory=dict)
+    guarantee: Guarantee | None = None
 
     def updates(self, answers: Iterable[Answer]) -> Iterator[Update]:
         """Yield the good updates, in the order of the answers."""
@@ -60,8 +67,15 @@ class Inbox:
             raise WireError("the answer's loss or seconds are not finite")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
+        spent = events_of(fields.get("spent", []))
+        if self.guarantee is not None:
+            self.guarantee.check_told(spent)
+        elif spent:
+            raise WireError("the answer tells of noise in a run that adds none")
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
+        if spent:
+            self.spent[answer.site] = spent
         self.accepted[answer.site] = {
             **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers", "cut") if key in fields},
             "bytes": answer.message.size_bytes,

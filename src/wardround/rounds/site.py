@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,9 @@ from wardround.rounds.keyring import Credentials
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Outlet
 from wardround.rounds.plan import Plan
+from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
+from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
 from wardround.tasks.classification import Classification, load_weights, weights_of
 
@@ -71,6 +74,7 @@ class Site:
         workbench: Workbench,
         store: SiteStore,
         credentials: Credentials | None = None,
+        account: Account | None = None,
     ) -> None:
         """Check the plan for this site.
 
@@ -81,6 +85,7 @@ class Site:
             workbench: the process's network.
             store: where the site keeps what it remembers.
             credentials: who the site is and whom it trusts; needed where the plan masks or encrypts.
+            account: where what noise costs is written down; needed where the plan claims (epsilon, delta).
 
         Raises:
             PlanError: the plan is refused.
@@ -92,6 +97,7 @@ class Site:
         self._data = data
         self._bench = workbench
         self._store = store
+        self._release = Release(plan, store, account) if plan.privacy else None
         self._algorithm = plan.composed()
         self._personal = self._algorithm.personal(workbench.lend())
         self._lock = threading.Lock()
@@ -150,11 +156,13 @@ class Site:
         accepted_round = self._accepted_round(body)
         broadcast = self._broadcast(body)
         cause = ""
-        if self._outlet is not None:
+        if self._outlet is not None or self._release is not None:
             cause = f"{self._plan.digest()} {digest_of(broadcast)} {accepted_round}"
-            trained = self._outlet.trained(ctx.round, cause)
-            if trained is not None:
-                return Message(trained)
+            answered = self._answered(ctx.round, cause)
+            if answered is not None:
+                return answered
+        if self._release is not None:
+            self._release.check()
         memory = self._store.read(accepted_round)
         network = self._bench.lend(self._personal_of(memory), self._checked(broadcast))
         result = self._algorithm.local.run(
@@ -168,16 +176,33 @@ class Site:
             self._store.forget(accepted_round)
         shared = {name: value for name, value in result.change.items() if name not in self._personal}
         shared = dict(self._plan.pipeline.clipped(shared))
-        fields = {
+        events = result.events
+        if self._release is not None:
+            shared, own = self._release.noisy(shared, ctx)
+            events += own
+        fields: dict[str, Any] = {
             "round": ctx.round,
             "num_examples": len(self._data.train),
             "loss": result.loss,
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
         }
-        if self._outlet is None:
-            return Message(fields, shared)
-        return Message(self._outlet.hold(ctx, cause, fields, broadcast, shared))
+        encoded = self._outlet.encoded(ctx, broadcast, shared) if self._outlet is not None else None
+        if self._release is not None:
+            fields["spent"] = self._release.enter(events + (encoded.events if encoded is not None else ()))
+        if self._outlet is not None and encoded is not None:
+            return Message(self._outlet.hold(ctx, cause, fields, broadcast, encoded))
+        answer = Message(fields, shared)
+        if self._release is not None:
+            self._release.replies.keep(ctx.round, cause, answer)
+        return answer
+
+    def _answered(self, round_index: int, cause: str) -> Message | None:
+        """Return what this site answered before to the same request, where it may not answer anew."""
+        if self._outlet is not None:
+            trained = self._outlet.trained(round_index, cause)
+            return None if trained is None else Message(trained)
+        return self._release.replies.read(round_index, cause) if self._release is not None else None
 
     def _broadcast(self, body: Message) -> Tensors:
         return body.tensors if self._replica is None else self._replica.broadcast(_opened(body))

@@ -35,7 +35,7 @@ def _coordinates_before(mixture: Mixture) -> Sequence[str]:
 def _share_seen(mixture: Mixture) -> Sequence[str]:
     if mixture.hides(View.EACH):
         return []
-    return [name for name, noise in mixture.noises if noise.covers is View.SUM]
+    return [name for name, noise in mixture.noises if noise.covers is View.SUM and not noise.by_opener]
 
 
 def _claimed(mixture: Mixture) -> Sequence[str]:

@@ -1,0 +1,108 @@
+"""What else a claim of (epsilon, delta) needs to be true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wardround.checker.contract import Noise, Norm, View
+from wardround.checker.mixture import Mixture
+from wardround.checker.rule import Rule
+
+
+def _shares(mixture: Mixture) -> list[tuple[int, str, Noise]]:
+    return [
+        (place, link.name, link.contract.noise)
+        for place, link in enumerate(mixture.stages)
+        if link.contract.noise is not None
+        and link.contract.noise.covers is View.SUM
+        and not link.contract.noise.by_opener
+    ]
+
+
+def _other_unit(mixture: Mixture) -> Sequence[str]:
+    claimed = mixture.claimed_unit
+    return [
+        f"{name} hides {noise.unit.value}, and the claim is about {claimed.value}"
+        for name, noise in mixture.noises
+        if claimed is not None and noise.unit is not claimed
+    ]
+
+
+def _noise_twice(mixture: Mixture) -> Sequence[str]:
+    staged = [link.name for link in mixture.stages if link.contract.noise is not None]
+    return [f"{mixture.work.name} and {name} both add noise" for name in staged if mixture.work.noise is not None]
+
+
+def _opener_knows(mixture: Mixture) -> Sequence[str]:
+    at_sites = mixture.open_at == "sites" or (mixture.open_at == "auto" and mixture.hides(View.SUM))
+    return [f"{name} by whoever opens the sum" for name, noise in mixture.noises if noise.by_opener and at_sites]
+
+
+def _without_threshold(mixture: Mixture) -> Sequence[str]:
+    if mixture.masking is None or mixture.masking.threshold:
+        return []
+    return [f"{name} in shares without a threshold of the masks" for _, name, _ in _shares(mixture)]
+
+
+def _bisected(mixture: Mixture) -> Sequence[str]:
+    if mixture.masking is None or not mixture.masking.bisects:
+        return []
+    return [f"{name} in shares with bisect = true" for _, name, _ in _shares(mixture)]
+
+
+def _without_range(mixture: Mixture) -> Sequence[str]:
+    return [
+        f"{name} in shares without a clip"
+        for place, name, _ in _shares(mixture)
+        if not mixture.before(place, lambda contract: contract.norm is Norm.BOUNDS)
+    ]
+
+
+def _steps_by_count(mixture: Mixture) -> Sequence[str]:
+    return [f"{mixture.work.name} with steps by passes over the images"] if mixture.work.counts_records else []
+
+
+PRIVACY = (
+    Rule(
+        "other-unit",
+        "noise made for one image says nothing of all that a site has",
+        "claim the unit that the noise is made for, or add noise that is made for the unit",
+        _other_unit,
+    ),
+    Rule(
+        "noise-twice",
+        "both cost accuracy, and the claim counts on one",
+        "take the noise stage out, or let the training leave the noise to it",
+        _noise_twice,
+    ),
+    Rule(
+        "opener-knows-noise",
+        "every site would open the sum, and each would know the noise or add another",
+        "let the sites add discrete noise in shares, or let the coordinator open the sum",
+        _opener_knows,
+    ),
+    Rule(
+        "shares-without-threshold",
+        "how much each site must add follows from how many are sure to be in the sum",
+        "say so: threshold = … in the masks stage",
+        _without_threshold,
+    ),
+    Rule(
+        "shares-bisected",
+        "half a sum holds fewer shares of the noise than the claim counts on",
+        "leave bisect out, so that a void round ends the run",
+        _bisected,
+    ),
+    Rule(
+        "shares-without-range",
+        "integers with noise need a range, which follows from a bound on what one site sends",
+        "put a clip stage before it",
+        _without_range,
+    ),
+    Rule(
+        "steps-by-count",
+        "how many steps a site takes would follow from how many images it has, without noise",
+        "give training.steps, a constant of the plan",
+        _steps_by_count,
+    ),
+)
