@@ -76,7 +76,7 @@ def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str,
 
 def make_bench(of: Plan) -> Workbench:
     """Return the network that tiny sites share."""
-    return Workbench(Classification(of.model, 3, CLASSES), of.seed)
+    return Workbench(Classification(of.model, 3, CLASSES), of.seed, of.training.parts)
 
 
 def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:

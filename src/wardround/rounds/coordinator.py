@@ -65,12 +65,14 @@ class Coordinator:
         fabric: carries the calls.
         journal: keeps completed rounds.
         listener: is told of progress.
+        start: weights that the user supplied; see `Start`.
     """
 
     plan: Plan
     fabric: Fabric
     journal: Journal
     listener: Listener = field(default_factory=Silent)
+    start: Tensors = field(default_factory=dict)
 
     def run(self) -> RunResult:
         """Run the plan to its end, from the journal's last completed round.
@@ -85,15 +87,15 @@ class Coordinator:
         with clock.phase("open"):
             facts = self._open()
             task = self._task(facts)
-            bench = Workbench(task, self.plan.seed)
+            bench = Workbench(task, self.plan.seed, self.plan.training.parts, self.start)
         algorithm = self.plan.composed()
-        personal = algorithm.personal(bench.lend())
+        personal = bench.own(algorithm)
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
         self.plan.check(len(trainers))
         with clock.phase("keys"):
             roster = self._roster()
         records, state = self.journal.last() or ([], None)
-        start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
+        start = algorithm.server.start(bench.shared(algorithm))
         server = self._server(algorithm, start if state is None else state, records)
         template = algorithm.server.broadcast(start)
         examples = {site: facts[site]["num_train"] for site in trainers}

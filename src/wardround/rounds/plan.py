@@ -13,6 +13,7 @@ import torch
 
 from wardround.aggregate import Mean
 from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
+from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
 from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
@@ -26,7 +27,9 @@ from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
-from wardround.tasks.models import ModelSpec
+from wardround.tasks.inputs import trained_part
+from wardround.tasks.models import ModelSpec, Scattering
+from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
 
@@ -91,6 +94,7 @@ class Plan:
         pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
+        start: the weights that training starts from (``[start]``).
     """
 
     name: str
@@ -109,6 +113,7 @@ class Plan:
     timeout_s: float = 0.0
     average_decay: float = 0.0
     privacy: Privacy | None = None
+    start: Start = field(default_factory=Start)
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -119,8 +124,18 @@ class Plan:
             raise PlanError("sites_per_round, quorum and timeout_s must be finite and not negative")
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
+        if self.trains_on_features and self.training.augment != "none":
+            raise PlanError(
+                f'training augment = "{self.training.augment}" cannot reach a head that is fed features computed once '
+                'for each image: say augment = "none", or train all parts of another model'
+            )
         if self.privacy is None and (self.pipeline.noise or isinstance(self.algorithm, DpSgd)):
             raise PlanError("noise needs a [privacy] table, which says whose presence it hides and how well")
+
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether only a head is trained, on features that never change."""
+        return self.training.parts == "head" or isinstance(self.model, Scattering)
 
     def mixture(self, num_trainers: int | None = None, deployed: bool = False) -> Mixture:
         """Return the plan as the checker sees it.
@@ -199,7 +214,9 @@ class Plan:
     @cached_property
     def _mixes_records(self) -> bool:
         with torch.random.fork_rng():
-            return bool(mixing_layer(self.model.build(3, 2)))
+            network = self.model.build(3, 2)
+            freeze(network, frozen_weights(network, self.training.parts))
+            return bool(mixing_layer(trained_part(network).module))
 
     def _work(self) -> Work:
         work = self.algorithm.work

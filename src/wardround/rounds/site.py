@@ -7,12 +7,15 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from wardround.algorithms import Algorithm
+from wardround.algorithms.parts import freeze, frozen_weights, own_weights
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.files import SYNC_ROUND_S, write_atomically
@@ -33,6 +36,7 @@ from wardround.rounds.replica import Replica
 from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
 from wardround.tasks.classification import Classification, load_weights, weights_of
+from wardround.tasks.start import start_from
 
 
 class Workbench:
@@ -41,13 +45,27 @@ class Workbench:
     Attributes:
         task: what is learned.
         initial: the weights before round 0, the same everywhere.
+        frozen: names of the weights that are not trained and do not travel.
     """
 
-    def __init__(self, task: Classification, seed: int) -> None:
+    def __init__(
+        self, task: Classification, seed: int, parts: str = "all", start: Tensors = MappingProxyType({})
+    ) -> None:
+        """Make the network.
+
+        Args:
+            task: what is learned.
+            seed: of the weights.
+            parts: what is trained; see `Training`.
+            start: weights that the user supplied; see `Start`.
+        """
         torch.set_num_threads(1)  # the number of threads changes the order of sums, hence the last bit
         self.task = task
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = task.build(seed).to(device)
+        start_from(self._network, start)
+        self.frozen = frozen_weights(self._network, parts)
+        freeze(self._network, self.frozen)
         self._fresh = {name: value.clone() for name, value in self._network.state_dict().items()}
         self.initial: Tensors = weights_of(self._network)
 
@@ -57,6 +75,15 @@ class Workbench:
         for weights in layers:
             load_weights(self._network, weights)
         return self._network
+
+    def own(self, algorithm: Algorithm) -> frozenset[str]:
+        """Return the names of the weights that each site trains and keeps for itself."""
+        return own_weights(self._network, algorithm.personal, self.frozen)
+
+    def shared(self, algorithm: Algorithm) -> dict[str, np.ndarray]:
+        """Return the weights that travel, as they are before round 0."""
+        withheld = self.own(algorithm) | self.frozen
+        return {name: value for name, value in self.initial.items() if name not in withheld}
 
 
 class Site:
@@ -99,11 +126,13 @@ class Site:
         self._store = store
         self._release = Release(plan, store, account) if plan.privacy else None
         self._algorithm = plan.composed()
-        self._personal = self._algorithm.personal(workbench.lend())
+        self._personal = workbench.own(self._algorithm)
+        self._template = workbench.shared(self._algorithm)
         self._lock = threading.Lock()
-        shared = {key: value for key, value in workbench.initial.items() if key not in self._personal}
         self._outlet = Outlet(name, plan, store, credentials) if plan.pipeline.sums_frames else None
-        self._replica = Replica(store.folder, self._algorithm.server, shared) if plan.pipeline.opens_at_sites else None
+        self._replica = (
+            Replica(store.folder, self._algorithm.server, self._template) if plan.pipeline.opens_at_sites else None
+        )
         self._operations: dict[str, Callable[[Message], Message]] = {
             "open": self._open,
             "train": self._train,
@@ -174,7 +203,8 @@ class Site:
         if memory:
             self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
-        shared = {name: value for name, value in result.change.items() if name not in self._personal}
+        withheld = self._personal | self._bench.frozen
+        shared = {name: value for name, value in result.change.items() if name not in withheld}
         shared = dict(self._plan.pipeline.clipped(shared))
         events = result.events
         if self._release is not None:
@@ -263,11 +293,10 @@ class Site:
         return last
 
     def _checked(self, weights: Tensors) -> Tensors:
-        template = {name: value for name, value in self._bench.initial.items() if name not in self._personal}
-        for name, expected in template.items():
+        for name, expected in self._template.items():
             if name not in weights or weights[name].shape != expected.shape or weights[name].dtype != expected.dtype:
                 raise WireError(f"the broadcast lacks {name} as {expected.dtype} {expected.shape}")
-        return {name: value for name, value in weights.items() if name in template}
+        return {name: value for name, value in weights.items() if name in self._template}
 
     def _personal_of(self, memory: Tensors) -> Tensors:
         return {name: value for name, value in memory.items() if name in self._personal}

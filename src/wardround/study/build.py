@@ -68,12 +68,17 @@ def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
 def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:
     """Load the data once and return what opens simulated sites; runs in the process that hosts them."""
     plan = from_json(plan_json)
-    return opener_for(plan, sites_of(plan, Path(data_root) if data_root else None), Path(store_root))
+    root = Path(data_root) if data_root else None
+    return opener_for(plan, sites_of(plan, root), Path(store_root), root)
 
 
-def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path) -> Opener:
+def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path, data_root: Path | None) -> Opener:
     """Return what opens sites whose data is loaded already."""
-    return partial(_open, plan, sites, Workbench(task_of(plan, sites), plan.seed), store_root)
+    return partial(_open, plan, sites, _bench(plan, sites, data_root), store_root)
+
+
+def _bench(plan: Plan, sites: Mapping[str, SiteData], data_root: Path | None) -> Workbench:
+    return Workbench(task_of(plan, sites), plan.seed, plan.training.parts, plan.start.load(data_root))
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
@@ -88,8 +93,9 @@ def open_site(plan_json: str, site: str, data_root: str | None, store_root: str)
     store = SiteStore(Path(store_root) / site)
     credentials = deployed(plan, site)
     account = deployed_account(plan, site, store)
-    sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
-    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials, account)
+    root = Path(data_root) if data_root else None
+    sites = sites_of(plan, root, whole=False)
+    return _opened(plan, sites, _bench(plan, sites, root), store, site, credentials, account)
 
 
 def deployed(plan: Plan, site: str) -> Credentials | None:

@@ -23,6 +23,7 @@ from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
 from wardround.tasks.models import MODELS
+from wardround.tasks.start import Start
 
 Table = Mapping[str, Any]
 
@@ -41,7 +42,7 @@ _TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int"
 _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
-_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation")
+_TABLES = ("data", "model", "start", "algorithm", "training", "server", "aggregator", "evaluation")
 
 
 def load(path: Path) -> Plan:
@@ -91,6 +92,7 @@ def parse(table: Table) -> Plan:
             split_seed=split_seed,
         ),
         "training": _fill("training", Training, table.get("training", {})),
+        "start": _fill("start", Start, table.get("start", {})),
         "evaluation": _fill("evaluation", Evaluation, table.get("evaluation", {})),
     }
     for name in ("model", "algorithm", "server", "aggregator"):
