@@ -77,7 +77,7 @@ class ClearExchange:
 
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
         """Ask, check and sum; see `Exchange.collect`."""
-        inbox = Inbox(ctx.round, self.template, self.listener)
+        inbox = Inbox(ctx.round, self.template, self.listener, self.plan.pipeline.compact(self.template, ctx))
         answers = self.fabric.gather(ctx.cohort, "train", body, self.plan.timeout_s or None)
         total = self.plan.aggregator.combine(inbox.updates(answers))
         check_quorum(self.plan, ctx, total.sites, inbox.failed)

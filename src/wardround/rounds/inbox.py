@@ -10,6 +10,8 @@ from typing import Any
 from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
+from wardround.protect.compact import Compact
+from wardround.protect.outgoing import incoming
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
 from wardround.rounds.listener import Listener
 
@@ -21,6 +23,7 @@ class Inbox:
     Attributes:
         round: the round that is asked for.
         template: what was broadcast; an update has its names, shapes and dtypes.
+        compact: the form in which updates travel, where that is not as tensors.
         listener: is told of each answer.
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
@@ -30,6 +33,7 @@ class Inbox:
     round: int
     template: Tensors
     listener: Listener
+    compact: Compact | None = None
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     bytes_up: int = 0
@@ -60,6 +64,8 @@ class Inbox:
             raise WireError("the answer's loss or seconds are not finite")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
+        if self.compact is not None:
+            tensors = incoming(self.compact, tensors)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         self.accepted[answer.site] = {

@@ -74,12 +74,12 @@ class Outlet:
             cause: digest of everything that the training depended on.
             said: what the coordinator is told of the update.
             broadcast: what the update is a difference to.
-            change: the update, clipped.
+            change: the update behind every stage that works on real numbers.
 
         Returns:
             `said`, and the share of values that were cut to their range.
         """
-        values, cut = self._plan.pipeline.grid(broadcast).encode(change, ctx.rng("quantise"))
+        values, cut = self._plan.pipeline.grid(broadcast, ctx).encode(change, ctx.rng("quantise"))
         said = {**said, "cut": float(cut)}
         start = digest_of(broadcast) if self._plan.pipeline.masks else ""
         self._pending.keep(ctx.round, cause, start, said, values)

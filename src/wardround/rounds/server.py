@@ -73,7 +73,7 @@ class OpenServer:
         """Open a sum of frames that are not encrypted; see `Opener.open`."""
         if self._scheme is None:
             raise RunError("this plan sums no frames")
-        grid = self._plan.pipeline.grid(self._step.broadcast(self.state))
+        grid = self._plan.pipeline.grid(self._step.broadcast(self.state), ctx)
         opening = Opening(self._scheme, grid, group.sites, group.weight)
         for part, frame in enumerate(group.frames()):
             opening.take(part, frame, None)

@@ -21,6 +21,7 @@ from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
 from wardround.metrics.clinical import confusion_matrix
 from wardround.metrics.intervals import describe
+from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
 from wardround.rounds.keyring import Credentials
@@ -162,12 +163,12 @@ class Site:
         )
         if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
-        memory = result.memory | self._kept(network)
+        shared = {name: value for name, value in result.change.items() if name not in self._personal}
+        leaving = outgoing(self._plan.pipeline, shared, memory, ctx)
+        memory = {**result.memory, **self._kept(network), **leaving.residual}
         if memory:
             self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
-        shared = {name: value for name, value in result.change.items() if name not in self._personal}
-        shared = dict(self._plan.pipeline.clipped(shared))
         fields = {
             "round": ctx.round,
             "num_examples": len(self._data.train),
@@ -176,8 +177,8 @@ class Site:
             "remembers": bool(memory),
         }
         if self._outlet is None:
-            return Message(fields, shared)
-        return Message(self._outlet.hold(ctx, cause, fields, broadcast, shared))
+            return Message(fields, leaving.wire)
+        return Message(self._outlet.hold(ctx, cause, fields, broadcast, leaving.tensors))
 
     def _broadcast(self, body: Message) -> Tensors:
         return body.tensors if self._replica is None else self._replica.broadcast(_opened(body))
@@ -261,4 +262,5 @@ def _opened(body: Message) -> int:
 
 
 def _without_weights(memory: Tensors) -> Tensors:
-    return {name: value for name, value in memory.items() if not name.startswith(MODEL_GROUPS)}
+    kept_apart = (*MODEL_GROUPS, f"{RESIDUAL}/")
+    return {name: value for name, value in memory.items() if not name.startswith(kept_apart)}
