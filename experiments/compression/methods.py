@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from wardround.algorithms.server import ServerSgd
 from wardround.protect.clip import Clip
 from wardround.protect.int8 import Int8
 from wardround.protect.pipeline import Homomorphic, Masks, Pipeline
@@ -21,7 +22,6 @@ FEDERATED = HERE.parent / "ham10000-federated"
 ROUNDS = 120
 """Half of the headline's: 12 passes over the images instead of 24, for every method, the plain one too."""
 SEARCH_SEED = 1
-TAU = 0.01
 
 SEAL = (Quantise(16), Masks(), Homomorphic())
 
@@ -41,26 +41,46 @@ def sealed(fraction: float) -> Pipeline:
     return Pipeline((RandomK(fraction), Clip(10.0), *SEAL))
 
 
-SEARCH: Mapping[str, Pipeline] = {
-    "plain": Pipeline(),
-    "topk-0.005": topk(0.005),
-    "topk-0.01": topk(0.01),
-    "topk-0.02": topk(0.02),
-    "topk-0.035": topk(0.035),
-    "randomk-0.03": randomk(0.03),
-    "randomk-0.07": randomk(0.07),
-    "sealed-randomk-0.12": sealed(0.12),
+def plan_of(pipeline: Pipeline, seed: int = SEARCH_SEED, momentum: float = 0.5, merged: int = 1) -> Plan:
+    """Return the federated plan of the headline with other stages and half the passes.
+
+    Args:
+        pipeline: the stages.
+        seed: of the run.
+        momentum: of the server; the headline has 0.5.
+        merged: rounds that are made one, of as many times the local work.
+    """
+    plan = load(FEDERATED / "federated.toml")
+    rounds = ROUNDS // merged
+    return replace(
+        plan,
+        name="compression",
+        pipeline=pipeline,
+        seed=seed,
+        rounds=rounds,
+        training=replace(plan.training, epochs=plan.training.epochs * merged),
+        server=ServerSgd(momentum=momentum),
+        evaluation=replace(plan.evaluation, every=rounds // 3),
+    )
+
+
+SEARCH: Mapping[str, Plan] = {
+    "plain": plan_of(Pipeline()),
+    "topk-0.005": plan_of(topk(0.005)),
+    "topk-0.01": plan_of(topk(0.01)),
+    "topk-0.02": plan_of(topk(0.02)),
+    "topk-0.035": plan_of(topk(0.035)),
+    "randomk-0.03": plan_of(randomk(0.03)),
+    "randomk-0.07": plan_of(randomk(0.07)),
+    "sealed-randomk-0.12": plan_of(sealed(0.12)),
+    "topk-0.035-momentum-0": plan_of(topk(0.035), momentum=0.0),
+    "topk-0.035-momentum-0.8": plan_of(topk(0.035), momentum=0.8),
+    "topk-0.035-unfed-int8": plan_of(Pipeline((TopK(0.035), Int8(feedback=False)))),
+    "topk-0.07-rounds-60": plan_of(topk(0.07), merged=2),
 }
 """What was tried on the validation part, with a seed that is not among the compared."""
 
 
-def plan_of(pipeline: Pipeline, seed: int) -> Plan:
-    """Return the federated plan of the headline with other stages and half the rounds."""
-    plan = load(FEDERATED / "federated.toml")
-    looks = replace(plan.evaluation, every=ROUNDS // 3)
-    return replace(plan, name="compression", pipeline=pipeline, seed=seed, rounds=ROUNDS, evaluation=looks)
-
-
-def run(pipeline: Pipeline, seed: int, folder: Path) -> None:
+def run(plan: Plan, folder: Path) -> None:
     """Train one plan on one core, unless it is done."""
-    train(plan_of(pipeline, seed), folder, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)
+    train(plan, folder, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)

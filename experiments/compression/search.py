@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import FEDERATED, HERE, SEARCH, SEARCH_SEED, run
+from methods import FEDERATED, HERE, SEARCH, run
 
-from wardround.protect.pipeline import Pipeline
+from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
 
 sys.path.insert(0, str(FEDERATED))
@@ -27,8 +27,8 @@ def main() -> None:
     """Train what is missing and write the table."""
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/compression-search")
     rows: list[dict[str, Any]] = []
-    for name, pipeline in SEARCH.items():
-        rows.append(_row(name, pipeline, out / name))
+    for name, plan in SEARCH.items():
+        rows.append(_row(name, plan, out / name))
         print(rows[-1], flush=True)
     with (HERE / "search.csv").open("w", newline="") as opened:
         table = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
@@ -36,8 +36,8 @@ def main() -> None:
         table.writerows(rows)
 
 
-def _row(name: str, pipeline: Pipeline, path: Path) -> dict[str, Any]:
-    run(pipeline, SEARCH_SEED, path)
+def _row(name: str, plan: Plan, path: Path) -> dict[str, Any]:
+    run(plan, path)
     folder = RunFolder(path)
     records = folder.records()
     validation = records[-1].validation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,12 @@ class Inbox:
             else:
                 yield update
             self.listener.answered(self.round, answer.site, self.failed.get(answer.site))
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Count updates that were read as failures; the bytes that they took stay counted."""
+        for site, reason in reasons.items():
+            del self.accepted[site]
+            self.failed[site] = reason
 
     def _read(self, answer: Answer) -> Update:
         if answer.message is None:

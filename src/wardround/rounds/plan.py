@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from wardround.aggregate import Mean
+from wardround.aggregate import Aggregator
 from wardround.algorithms import Algorithm, AlgorithmSpec, ServerStep, Training
 from wardround.algorithms.server import Averaged
 from wardround.checker import Cohort, Mixture, check
@@ -18,6 +18,7 @@ from wardround.data.sites import Parts, SiteRule
 from wardround.errors import PlanError
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Quantise
+from wardround.screen import Norms
 from wardround.tasks.models import ModelSpec
 
 SHARES = ("auto", "predictions", "metrics")
@@ -81,6 +82,7 @@ class Plan:
         quorum: good updates a round needs; 0 needs more than half of the cohort.
         timeout_s: seconds a site may take for one answer; 0 waits for ever.
         pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
+        screens: who judges updates before they are aggregated (``[[screen]]``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
     """
 
@@ -90,9 +92,10 @@ class Plan:
     algorithm: AlgorithmSpec
     training: Training
     server: ServerStep
-    aggregator: Mean
+    aggregator: Aggregator
     evaluation: Evaluation
     pipeline: Pipeline = field(default_factory=Pipeline)
+    screens: tuple[Norms, ...] = ()
     seed: int = 1
     rounds: int = 20
     sites_per_round: int = 0
@@ -121,6 +124,7 @@ class Plan:
         return Mixture(
             stages=self.pipeline.links,
             aggregator=self.aggregator.combiner,
+            screens=tuple(screen.combiner for screen in self.screens),
             work=self.algorithm.work,
             cohort=Cohort(self.sites_per_round, self.quorum, num_trainers),
             open_at=self.pipeline.open_at,
