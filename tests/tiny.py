@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric, Opener
@@ -24,6 +25,11 @@ from wardround.tasks.models import SmallCnn
 CLASSES = ("dark", "light")
 NAMES = ("east", "north", "west")
 SIZE_PX = 8
+
+
+def context(index: int = 0, site: str | None = None) -> RoundContext:
+    """Return a place in the run of a tiny plan."""
+    return RoundContext(1, index, 2, NAMES, len(NAMES), site)
 
 
 def images(count: int = 12, site: str = "east", seed: int = 0, public: bool = True) -> LabelledImages:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wardround.algorithms import AlgorithmSpec, DpSgd
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import PlanError, WireError
 from wardround.privacy import DiscreteGaussian, Event, Gaussian, Privacy
@@ -14,6 +15,7 @@ from wardround.privacy.calibration import calibrated_for
 from wardround.protect.noise import NoiseScale
 from wardround.protect.noisy_grid import FAILURE_SHARE, NoisyGrid
 from wardround.protect.pipeline import Pipeline
+from wardround.protect.row import Row
 
 LARGEST_GAP = 1e-6
 MOST_LENGTH = 256
@@ -66,8 +68,8 @@ class Guarantee:
             seeded=self.privacy.is_seeded,
         )
 
-    def grid(self, broadcast: Tensors) -> NoisyGrid | None:
-        """Return how updates to `broadcast` become integers with noise, if they do.
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> NoisyGrid | None:
+        """Return how updates to `broadcast` become integers with noise in a round, if they do.
 
         Raises:
             PlanError: the noise does not fit the integers.
@@ -88,8 +90,8 @@ class Guarantee:
                 f"clip norm = {clip.norm:g} is more than {MOST_LENGTH} times what one unit adds: lower it, or raise "
                 "the algorithm's clip"
             )
-        shapes = {name: broadcast[name].shape for name in sorted(broadcast)}
-        return NoisyGrid(shapes, scale, clip.norm, quantise.bits, masks.threshold, self.most_sites, self._failure)
+        row = Row.of(broadcast, self.pipeline.places(Row.of(broadcast).length, ctx))
+        return NoisyGrid(row, scale, clip.norm, quantise.bits, masks.threshold, self.most_sites, self._failure)
 
     def events_of_round(self) -> tuple[Event, ...]:
         """Return what one round will spend on each site, as far as the plan can tell."""

@@ -12,7 +12,9 @@ import pytest
 
 from wardround.algorithms import Training
 from wardround.data.sites import Parts
-from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.protect.clip import Clip
+from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
+from wardround.protect.quantise import Quantise
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
 
@@ -61,7 +63,7 @@ def test_the_stages_example_is_a_plan() -> None:
     block = next(found for found in blocks(PAGE, "toml") if "[[protect]]" in found)
     plan = parse({"name": "example", **tomllib.loads(block)})
     plan.check()
-    assert len(plan.pipeline.stages) == len(STAGES)
+    assert plan.pipeline.opens_at_sites
 
 
 def test_the_five_key_example_is_a_plan(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_the_template_s_stages_are_a_plan_once_their_comment_signs_are_off() -> 
     head, mark, stages = TEMPLATE.read_text().partition("#   [[protect]]")
     plan = parse(tomllib.loads(head + "\n".join(line.removeprefix("#") for line in (mark + stages).splitlines())))
     plan.check()
-    assert [type(stage) for stage in plan.pipeline.stages] == list(STAGES.values())
+    assert [type(stage) for stage in plan.pipeline.stages] == [Clip, Quantise, Masks, Homomorphic]
     assert plan.pipeline.opens_at_sites
 
 

@@ -16,9 +16,9 @@ from wardround.data.catalogue import SOURCES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
 from wardround.protect.clip import Clip
-from wardround.protect.pipeline import Homomorphic, Masks, Pipeline
-from wardround.protect.quantise import Quantise
+from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation, Plan
+from wardround.screen import SCREENS
 from wardround.study.spec import from_json, to_json
 from wardround.tasks.models import MODELS, MonaiNet
 
@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "val": 0.15,
     "test": 0.25,
     "alpha": 0.7,
+    "fraction": 0.5,
     "dab_threshold": 0.06,
     "open_at": "coordinator",
     "scheme": "ckks",
@@ -99,13 +100,12 @@ def other(value: Any, field: str) -> Any:
     return value + "x" if isinstance(value, str) else (*value, "x")
 
 
-STAGED = Pipeline((Clip(), Quantise(), Masks(), Homomorphic()))
-
-
 def variants() -> Iterator[Plan]:
     yield BASE
-    for place in range(len(STAGED.stages)):
-        yield dataclasses.replace(BASE, pipeline=Pipeline(STAGED.stages[place : place + 1]))
+    for stage in STAGES.values():
+        yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
+    for screen in SCREENS.values():
+        yield dataclasses.replace(BASE, screens=(screen(),))
     for key, registry in (
         ("model", MODELS),
         ("algorithm", ALGORITHMS),
@@ -146,7 +146,7 @@ def test_every_field_of_every_component_changes_the_digest() -> None:
 
 def test_every_component_has_a_digest_of_its_own() -> None:
     digests = {plan.digest() for plan in variants()}
-    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES, STAGED.stages)))
+    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default).
     assert len(digests) == count - 5 + 1
 
