@@ -53,6 +53,8 @@ def outgoing(pipeline: Pipeline, change: Tensors, memory: Tensors, ctx: RoundCon
     """
     residual = of_group(memory, RESIDUAL)
     value: Tensors = {name: array + residual[name] if name in residual else array for name, array in change.items()}
+    if not all_finite(value.values()):
+        raise SiteError("the update is not finite; lower training.learning_rate")
     left = {name: np.zeros_like(array) for name, array in change.items()}
     for stage in pipeline.stages:
         if isinstance(stage, TensorStage):
@@ -60,8 +62,6 @@ def outgoing(pipeline: Pipeline, change: Tensors, memory: Tensors, ctx: RoundCon
             if isinstance(stage, Sparsifier) and stage.feedback:
                 _add(left, difference(value, after))
             value = after
-    if not all_finite(value.values()):
-        raise SiteError("the update is not finite; lower training.learning_rate")
     wire, compact = value, pipeline.compact(value, ctx)
     if compact is not None:
         wire = {UPDATE: compact.write(value, ctx.rng("int8"))}
