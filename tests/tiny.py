@@ -107,6 +107,16 @@ QUANTISE = {"stage": "quantise", "bits": 16}
 MASKS = {"stage": "masks", "bisect": True}
 PACKED = {"stage": "homomorphic", "scheme": "packed"}
 CKKS = {"stage": "homomorphic", "scheme": "ckks"}
+TOPK = {"stage": "topk", "fraction": 0.05}
+RANDOMK = {"stage": "randomk", "fraction": 0.1}
+INT8 = {"stage": "int8"}
+COMPRESSED: dict[str, list[dict[str, Any]]] = {
+    "threshold": [{"stage": "threshold", "tau": 0.003}],
+    "topk and int8": [TOPK, INT8],
+    "clipped randomk and int8": [RANDOMK, CLIP, INT8],
+    "randomk under seal": [RANDOMK, CLIP, QUANTISE, MASKS, PACKED],
+}
+"""How a plan may make updates small, by name."""
 PIPELINES: dict[str, list[dict[str, Any]]] = {
     "clipped": [CLIP],
     "quantised": [CLIP, QUANTISE],

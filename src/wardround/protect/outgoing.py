@@ -61,6 +61,8 @@ def outgoing(
     """
     residual = of_group(memory, RESIDUAL)
     value: Tensors = {name: array + residual[name] if name in residual else array for name, array in change.items()}
+    if not all_finite(value.values()):
+        raise SiteError("the update is not finite; lower training.learning_rate")
     left = {name: np.zeros_like(array) for name, array in change.items()}
     events: tuple[Event, ...] = ()
     for stage in pipeline.stages:
@@ -72,8 +74,6 @@ def outgoing(
         if isinstance(stage, AddNoise) and stage.is_own and scale is not None:
             value, event = with_gaussian(value, scale, Words.at(ctx, "noise", scale.seeded))
             events = (*events, event)
-    if not all_finite(value.values()):
-        raise SiteError("the update is not finite; lower training.learning_rate")
     wire, compact = value, pipeline.compact(value, ctx)
     if compact is not None:
         wire = {UPDATE: compact.write(value, ctx.rng("int8"))}
