@@ -123,8 +123,6 @@ class Plan:
             raise PlanError("sites_per_round, quorum and timeout_s must be finite and not negative")
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
-        if self.privacy is None and (self.pipeline.noise or isinstance(self.algorithm, DpSgd)):
-            raise PlanError("noise needs a [privacy] table, which says whose presence it hides and how well")
 
     def mixture(self, num_trainers: int | None = None, deployed: bool = False) -> Mixture:
         """Return the plan as the checker sees it.

@@ -59,7 +59,9 @@ CENTRAL_NOISE = noise(View.SUM, by_opener=True)
 
 
 def staged(*links: Link) -> Mixture:
-    return Mixture(links, weight_total=64, masking=Masking(0, 2, 255) if MASKS in links else None)
+    masking = Masking(0, 2, 255) if MASKS in links else None
+    claims = any(link.contract.noise for link in links)
+    return Mixture(links, weight_total=64, masking=masking, claims_privacy=claims)
 
 
 def of(size: int, *links: Link) -> Mixture:
@@ -98,6 +100,7 @@ ALONE: dict[str, Mixture] = {
     "claim-without-noise": Mixture(claims_privacy=True),
     "reported-weights": replace(staged(CLIP, noise()), aggregator=COUNTED),
     "seeded-noise": replace(staged(CLIP, noise(seeded=True)), deployed=True),
+    "noise-without-claim": replace(staged(CLIP, noise()), claims_privacy=False),
     "other-unit": Mixture(work=OWN_NOISE, claims_privacy=True, claimed_unit=Unit.SITE),
     "noise-twice": replace(staged(CLIP, noise()), work=OWN_NOISE),
     "opener-knows-noise": staged(CLIP, CENTRAL_NOISE, QUANTISE, MASKS, PACKED),
@@ -106,8 +109,8 @@ ALONE: dict[str, Mixture] = {
     "shares-without-range": replace(masked(noise(View.SUM, Unit.RECORD)), work=BOUNDED),
     "codes-before-noise": staged(CLIP, CENTRAL_NOISE, CODES),
     "feedback-before-noise": replace(staged(PUBLIC, noise(unit=Unit.RECORD)), work=BOUNDED),
-    "steps-by-count": Mixture(work=replace(OWN_NOISE, counts_records=True)),
-    "mixed-records": Mixture(work=Work(bounds_records=True, mixes_records=True)),
+    "steps-by-count": Mixture(work=replace(OWN_NOISE, counts_records=True), claims_privacy=True),
+    "mixed-records": Mixture(work=replace(OWN_NOISE, mixes_records=True), claims_privacy=True),
 }
 """Rule -> a mixture that breaks it and no other."""
 

@@ -87,7 +87,18 @@ def _steps_by_count(mixture: Mixture) -> Sequence[str]:
     return [f"{mixture.work.name} with steps by passes over the images"] if mixture.work.counts_records else []
 
 
+def _unclaimed(mixture: Mixture) -> Sequence[str]:
+    names = {name for name, _ in mixture.noises} | ({mixture.work.name} if mixture.work.bounds_records else set())
+    return [] if mixture.claims_privacy else sorted(names)
+
+
 PRIVACY = (
+    Rule(
+        "noise-without-claim",
+        "how much noise is added follows from what it is to hide, and how well",
+        "say so in a [privacy] table, or leave it out",
+        _unclaimed,
+    ),
     Rule(
         "other-unit",
         "noise made for one image says nothing of all that a site has",
