@@ -23,7 +23,7 @@ from wardround.protect.row import Row
 LEAST_DEVIATION = 2.0
 """Of a share, in steps: below it, sums of shares are no discrete Gaussian any more."""
 
-FAILURE_SHARE = 1e-9
+FAILURE_SHARE = 1e-15
 """Of delta, over the whole run: what rounding and the range may fail with. Room for them costs a logarithm of it."""
 
 _CONDITIONAL_BETA = math.exp(-0.5)

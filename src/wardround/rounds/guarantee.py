@@ -122,15 +122,20 @@ class Guarantee:
 
     @property
     def _sampling_rate(self) -> float:
-        return self.algorithm.sampling_rate if isinstance(self.algorithm, DpSgd) else 1.0
+        return self._sampled.sampling_rate if self._sampled else 1.0
 
     @property
     def _sensitivity(self) -> float:
-        if isinstance(self.algorithm, DpSgd):
-            return self.algorithm.clip
+        if self._sampled:
+            return self._sampled.clip
         if self.pipeline.clip is None:
             raise PlanError("noise without a bound hides nothing: put a clip stage before it")
         return self.pipeline.clip.norm
+
+    @property
+    def _sampled(self) -> DpSgd | None:
+        """What draws and clips the units, where they are smaller than a site."""
+        return self.algorithm if isinstance(self.algorithm, DpSgd) and not self.privacy.is_site else None
 
 
 def _alike(told: Event, expected: Event) -> bool:
