@@ -55,8 +55,10 @@ def opacus_gradients(task: Classification, images: LabelledImages) -> np.ndarray
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
 def test_gradients_of_single_images_are_those_of_opacus(task: Classification) -> None:
-    theirs = opacus_gradients(task, IMAGES)
-    alone = np.stack([summed(task, IMAGES.take([i]), np.zeros(1, np.int64), HUGE) for i in range(len(IMAGES))])
+    # Four times as large: where the last stage has one pixel left, a group norm over two values doubles rounding.
+    images = replace(IMAGES, pixels=IMAGES.pixels.repeat(4, 1).repeat(4, 2))
+    theirs = opacus_gradients(task, images)
+    alone = np.stack([summed(task, images.take([i]), np.zeros(1, np.int64), HUGE) for i in range(len(images))])
     assert np.allclose(alone, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
