@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric, Opener
@@ -24,6 +25,11 @@ from wardround.tasks.models import SmallCnn
 CLASSES = ("dark", "light")
 NAMES = ("east", "north", "west")
 SIZE_PX = 8
+
+
+def context(index: int = 0, site: str | None = None) -> RoundContext:
+    """Return a place in the run of a tiny plan."""
+    return RoundContext(1, index, 2, NAMES, len(NAMES), site)
 
 
 def images(count: int = 12, site: str = "east", seed: int = 0, public: bool = True) -> LabelledImages:
@@ -101,6 +107,16 @@ QUANTISE = {"stage": "quantise", "bits": 16}
 MASKS = {"stage": "masks", "bisect": True}
 PACKED = {"stage": "homomorphic", "scheme": "packed"}
 CKKS = {"stage": "homomorphic", "scheme": "ckks"}
+TOPK = {"stage": "topk", "fraction": 0.05}
+RANDOMK = {"stage": "randomk", "fraction": 0.1}
+INT8 = {"stage": "int8"}
+COMPRESSED: dict[str, list[dict[str, Any]]] = {
+    "threshold": [{"stage": "threshold", "tau": 0.003}],
+    "topk and int8": [TOPK, INT8],
+    "clipped randomk and int8": [RANDOMK, CLIP, INT8],
+    "randomk under seal": [RANDOMK, CLIP, QUANTISE, MASKS, PACKED],
+}
+"""How a plan may make updates small, by name."""
 PIPELINES: dict[str, list[dict[str, Any]]] = {
     "clipped": [CLIP],
     "quantised": [CLIP, QUANTISE],

@@ -46,8 +46,8 @@ class DpSgd:
         views: augmented views of each image that share its gradient's bound (De et al. 2022, arXiv:2204.13650).
     """
 
-    sampling_rate: float
-    expected_units: float
+    sampling_rate: float = 0.05
+    expected_units: float = 64.0
     clip: float = 1.0
     noise: str = "site"
     views: int = 1

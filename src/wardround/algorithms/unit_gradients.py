@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ class UnitGradients:
         most = max(1, _CHUNK_VALUES // max(1, num_values) // self.views)
         borders = np.flatnonzero(np.diff(units[order], append=-1)) + 1
         start = 0
-        for border, following in zip(borders.tolist(), [*borders[1:].tolist(), len(order) + most + 1], strict=True):
+        for border, following in pairwise([*borders.tolist(), len(order) + most + 1]):
             if following - start > most:
                 yield order[start:border]
                 start = border

@@ -88,6 +88,7 @@ class Contract:
         picks_coordinates: which coordinates are left.
         hides: what whoever carries and sums updates can no longer read.
         noise: noise that it adds.
+        remembers: whether what it leaves out of an update is added to the site's next one.
     """
 
     takes: frozenset[Numbers]
@@ -96,6 +97,7 @@ class Contract:
     picks_coordinates: Picks = Picks.ALL
     hides: frozenset[View] = frozenset()
     noise: Noise | None = None
+    remembers: bool = False
 
     @property
     def summable(self) -> bool:

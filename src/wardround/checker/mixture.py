@@ -167,6 +167,10 @@ class Mixture:
         """Whether `holds` for a stage before the one at `place`."""
         return any(holds(link.contract) for link in self.stages[:place])
 
+    def before_noise(self, place: int, noise: Noise) -> tuple[Link, ...]:
+        """Return the stages that an update passes before noise, at whatever place the plan names the noise."""
+        return self.stages if noise.by_opener else self.stages[:place]
+
     def bounded_before(self, place: int) -> bool:
         """Whether something bounds the norm, or what one record can do to it, before the stage at `place`."""
         return self.work.bounds_records or self.before(place, lambda contract: contract.norm is Norm.BOUNDS)

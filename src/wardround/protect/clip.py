@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker.contract import Contract, Norm, Numbers
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, all_finite
 from wardround.errors import PlanError, SiteError
 
@@ -31,7 +32,7 @@ class Clip:
         """Real numbers of a bounded norm."""
         return Contract(frozenset({Numbers.REAL}), Numbers.REAL, norm=Norm.BOUNDS)
 
-    def encode(self, change: Tensors) -> Tensors:
+    def encode(self, change: Tensors, ctx: RoundContext) -> Tensors:
         """Return the change with its norm bounded; see `clip_to_norm`."""
         return clip_to_norm(change, self.norm)[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +48,11 @@ class AddNoise:
     def is_central(self) -> bool:
         """Whether whoever opens the sum adds it."""
         return self.at == "coordinator"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether each site adds all of it to its own update."""
+        return not self.is_discrete and not self.is_central
 
     @property
     def contract(self) -> Contract:
@@ -108,8 +112,3 @@ def with_gaussian(tensors: Tensors, scale: NoiseScale, words: Words, rounding: f
         else:
             noisy[name] = np.zeros_like(value)
     return noisy, Gaussian(scale.multiplier, scale.sampling_rate)
-
-
-def covered_values(shapes: Mapping[str, tuple[int, ...]], scale: NoiseScale) -> int:
-    """Return the number of values that get noise."""
-    return sum(int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items() if scale.covers(name))

@@ -7,22 +7,23 @@ distance between two sums that differ by one unit; the noise is made for the lon
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from wardround.core.update import Tensors
 from wardround.errors import PlanError, SiteError
 from wardround.privacy import DiscreteGaussian, Event
 from wardround.privacy.discrete_gaussian import LARGEST_VARIANCE, discrete_gaussian
 from wardround.privacy.words import Words
-from wardround.protect.noise import NoiseScale, covered_values
+from wardround.protect.noise import NoiseScale
+from wardround.protect.row import Row
 
 LEAST_DEVIATION = 2.0
 """Of a share, in steps: below it, sums of shares are no discrete Gaussian any more."""
 
-FAILURE_SHARE = 1e-9
+FAILURE_SHARE = 1e-15
 """Of delta, over the whole run: what rounding and the range may fail with. Room for them costs a logarithm of it."""
 
 _CONDITIONAL_BETA = math.exp(-0.5)
@@ -41,7 +42,7 @@ class NoisyGrid:
     probability that is taken off delta as well.
 
     Attributes:
-        shapes: tensor -> shape; tensors lie in the order of their names.
+        row: how tensors lie end to end, and which of their numbers travel.
         scale: how much noise the sum needs.
         bound: largest norm of one site's update before rounding.
         bits: of one value, sign included.
@@ -50,7 +51,7 @@ class NoisyGrid:
         failure: probability that a round's rounding or range fails; half of it each.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
+    row: Row
     scale: NoiseScale
     bound: float
     bits: int
@@ -65,8 +66,8 @@ class NoisyGrid:
 
     @property
     def num_values(self) -> int:
-        """Values in an update, with noise or without."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        """Values that travel of an update, with noise or without."""
+        return self.row.num_values
 
     @cached_property
     def step(self) -> float:
@@ -101,14 +102,14 @@ class NoisyGrid:
         < n of exp(-2 pi^2 variance k / (k + 1))`` (the paper's section 3).
         """
         terms = (math.exp(-2 * math.pi**2 * self.variance * k / (k + 1)) for k in range(1, self.shares))
-        gap = 10 * covered_values(self.shapes, self.scale) * sum(terms)
+        gap = 10 * len(self._covered) * sum(terms)
         return DiscreteGaussian(self.scale.multiplier, self.scale.sampling_rate, self.failure, gap)
 
-    def encode(self, values: np.ndarray, words: Words) -> tuple[np.ndarray, Event]:
+    def encode(self, change: Tensors, words: Words) -> tuple[np.ndarray, Event]:
         """Round, and add this site's share.
 
         Args:
-            values: float64 ``(num_values,)`` in the order of the names, of norm at most `bound`.
+            change: floats with the row's names and shapes, of a norm of at most `bound`.
             words: where the randomness comes from.
 
         Returns:
@@ -117,6 +118,7 @@ class NoisyGrid:
         Raises:
             SiteError: the update is longer than the bound for which the noise was made.
         """
+        values = self.row.values(change, np.float64)
         if not math.sqrt(float(np.square(values).sum())) <= self.bound * (1 + 1e-6):
             raise SiteError("the update is longer than its clip allows, so its noise would hide nothing")
         covered = self._covered
@@ -126,22 +128,13 @@ class NoisyGrid:
         encoded[covered] = np.clip(rounded + noise, -self.largest, self.largest)
         return encoded, self.event
 
-    def flat(self, change: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return float64 ``(num_values,)`` of a change with the grid's names and shapes."""
-        return np.concatenate([np.asarray(change[name], np.float64).reshape(-1) for name in self.shapes])
-
     def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Turn sums of integers ``(num_values,)`` back into float64 tensors in the units of the weights."""
-        tensors, start = {}, 0
-        for name, shape in self.shapes.items():
-            size = math.prod(shape)
-            tensors[name] = np.asarray(sums[start : start + size].reshape(shape) * self.step)
-            start += size
-        return tensors
+        return {name: np.asarray(value * self.step) for name, value in self.row.tensors(sums).items()}
 
     def norm_bound(self, clip_norm: float | None) -> float:
         """Return a norm that one site's noisy update exceeds with a probability below 10^-17; the clip is known."""
-        count = covered_values(self.shapes, self.scale)
+        count = len(self._covered)
         noise = math.sqrt(self.variance) * (math.sqrt(count) + _REFUSED_TAIL)
         return self.bound + self.step * (math.sqrt(count) + noise)
 
@@ -156,7 +149,7 @@ class NoisyGrid:
 
     def _distance(self, step: float) -> float:
         """Return the inflated bound, in steps: how far one unit moves a rounded sum (the paper's section 4)."""
-        count = covered_values(self.shapes, self.scale)
+        count = len(self._covered)
         length, root = self.scale.sensitivity * (1 + 1e-6) / step, math.sqrt(count)
         beta = _CONDITIONAL_BETA if self.scale.whole_site else self.failure / 2
         at_random = length**2 + count / 4 + math.sqrt(2 * math.log(1 / beta)) * (length + root / 2)
@@ -169,11 +162,11 @@ class NoisyGrid:
         variance = self._variance(step)
         if variance > LARGEST_VARIANCE:
             return False
-        draws = max(1, covered_values(self.shapes, self.scale)) * self.most_sites
+        draws = max(1, len(self._covered)) * self.most_sites
         reach = math.sqrt(2 * variance * math.log(4 * draws / self.failure))
         return self.bound * (1 + 1e-6) / step + 1 + reach <= self.largest
 
     @cached_property
     def _covered(self) -> np.ndarray:
-        flags = [np.full(math.prod(shape), self.scale.covers(name)) for name, shape in self.shapes.items()]
-        return np.flatnonzero(np.concatenate(flags))
+        flags = [np.full(size, self.scale.covers(name)) for name, size in self.row.sizes.items()]
+        return np.flatnonzero(np.concatenate([np.zeros(0, bool), *flags]))

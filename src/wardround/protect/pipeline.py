@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from wardround.checker.contract import Contract, Numbers, View
 from wardround.checker.mixture import Link, Masking
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
 from wardround.protect.attempt import MAX_COHORT
 from wardround.protect.clip import Clip
+from wardround.protect.compact import Compact
+from wardround.protect.int8 import Int8
 from wardround.protect.noise import AddNoise
-from wardround.protect.quantise import Grid, Quantise, RealGrid, real_grid
+from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.protect.row import Row
+from wardround.protect.sparsify import RandomK, Threshold, TopK, count_of
 
 SCHEMES = ("packed", "ckks")
 OPENERS = ("auto", "sites", "coordinator")
@@ -74,16 +81,23 @@ class Homomorphic:
         return Contract(takes, Numbers.CIPHERTEXT, hides=frozenset({View.EACH, View.SUM}))
 
 
-Stage = Clip | AddNoise | Quantise | Masks | Homomorphic
+Sparsifier = Threshold | TopK | RandomK
+TensorStage = Clip | Sparsifier
+"""Stages that turn real numbers into real numbers: ``encode(change, ctx)``."""
+Stage = TensorStage | AddNoise | Int8 | Quantise | Masks | Homomorphic
 
 STAGES: dict[str, type[Stage]] = {
     "clip": Clip,
     "noise": AddNoise,
+    "threshold": Threshold,
+    "topk": TopK,
+    "randomk": RandomK,
+    "int8": Int8,
     "quantise": Quantise,
     "masks": Masks,
     "homomorphic": Homomorphic,
 }
-"""Names a plan may use in ``[[protect]] stage = …``, in the order in which an update passes them."""
+"""Names a plan may use in ``[[protect]] stage = …``."""
 
 _Kind = TypeVar("_Kind")
 
@@ -113,6 +127,16 @@ class Pipeline:
     def noise(self) -> AddNoise | None:
         """The noise, if any is added."""
         return self._one(AddNoise)
+
+    @property
+    def randomk(self) -> RandomK | None:
+        """The public choice of coordinates, if there is one."""
+        return self._one(RandomK)
+
+    @property
+    def int8(self) -> Int8 | None:
+        """One byte a value, if that is asked for."""
+        return self._one(Int8)
 
     @property
     def quantise(self) -> Quantise | None:
@@ -149,13 +173,31 @@ class Pipeline:
         """Whether the sites open the sum, and the coordinator stays blind."""
         return self.open_at == "sites" or (self.open_at == "auto" and self.homomorphic is not None)
 
-    def grid(self, broadcast: Tensors) -> Grid | RealGrid:
-        """Return how an update to `broadcast` is written as one row of numbers."""
-        return self.quantise.grid(broadcast) if self.quantise else real_grid(broadcast)
+    @property
+    def feeds_back(self) -> bool:
+        """Whether a site adds what compression left out of earlier rounds to its next update."""
+        return any(stage.feedback for stage in self.stages if isinstance(stage, Sparsifier | Int8))
 
-    def clipped(self, change: Tensors) -> Tensors:
-        """Return a change with its norm bounded, if the plan bounds it."""
-        return self.clip.encode(change) if self.clip else change
+    def places(self, length: int, ctx: RoundContext) -> np.ndarray | None:
+        """Return which numbers of a row travel in a round, where that is the same at every site; else ``None``."""
+        return self.randomk.places(length, ctx) if self.randomk else None
+
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> Grid | RealGrid:
+        """Return how an update to `broadcast` is written as one row of numbers in a round."""
+        places = self.places(Row.of(broadcast).length, ctx)
+        return self.quantise.grid(broadcast, places) if self.quantise else RealGrid(Row.of(broadcast, places))
+
+    def num_values(self, length: int) -> int:
+        """Return how many numbers of a row travel where updates are summed as frames."""
+        return count_of(self.randomk.fraction, length) if self.randomk else length
+
+    def compact(self, template: Tensors, ctx: RoundContext) -> Compact | None:
+        """Return how an update travels in the clear, or ``None`` where that is as tensors."""
+        own = any(isinstance(stage, Threshold | TopK) for stage in self.stages)
+        if self.sums_frames or not (own or self.randomk or self.int8):
+            return None
+        places = self.places(Row.of(template).length, ctx)
+        return Compact(Row.of(template, places), own, self.int8 is not None)
 
     @property
     def links(self) -> tuple[Link, ...]:

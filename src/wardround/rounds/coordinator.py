@@ -151,7 +151,7 @@ class Coordinator:
     ) -> Exchange:
         if not self.plan.pipeline.sums_frames:
             return ClearExchange(self.plan, self.fabric, self.listener, template)
-        num_values = sum(value.size for value in template.values())
+        num_values = self.plan.pipeline.num_values(sum(value.size for value in template.values()))
         return FrameExchange(
             self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server, examples
         )

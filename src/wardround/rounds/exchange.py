@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Aggregate, Tensors
+from wardround.core.update import Aggregate, Tensors, Update
 from wardround.errors import QuorumLost
-from wardround.fabric.base import Fabric
+from wardround.fabric.base import Answer, Fabric
 from wardround.privacy import Event
 from wardround.protect.quantise import integer_weights
 from wardround.protect.scheme import Scheme
@@ -80,14 +80,24 @@ class ClearExchange:
 
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
         """Ask, check and sum; see `Exchange.collect`."""
-        inbox = Inbox(ctx.round, self.template, self.listener, guarantee=self.plan.guarantee)
+        compact = self.plan.pipeline.compact(self.template, ctx)
+        inbox = Inbox(ctx.round, self.template, self.listener, compact, self.plan.guarantee)
         answers = self.fabric.gather(ctx.cohort, "train", body, self.plan.timeout_s or None)
-        total = self.plan.aggregator.combine(inbox.updates(answers))
+        total = self.plan.aggregator.combine(self._screened(inbox, answers))
         check_quorum(self.plan, ctx, total.sites, inbox.failed)
         down = len(ctx.cohort) * body.size_bytes
         return Collected(
             total.sites, inbox.accepted, inbox.failed, down, inbox.bytes_up, total=total, spent=inbox.spent
         )
+
+    def _screened(self, inbox: Inbox, answers: Iterable[Answer]) -> Iterable[Update]:
+        """Return the updates that every screen lets through; only screens need all of a round at once."""
+        updates: Iterable[Update] = inbox.updates(answers)
+        for screen in self.plan.screens:
+            held = list(updates)
+            inbox.refuse(screen.judge(held))
+            updates = [update for update in held if update.site in inbox.accepted]
+        return updates
 
 
 @dataclass
@@ -202,8 +212,8 @@ class FrameExchange:
 
 
 def quorum_of(plan: Plan, ctx: RoundContext) -> int:
-    """Return the good updates that a round needs."""
-    return plan.quorum or len(ctx.cohort) // 2 + 1
+    """Return the good updates that a round needs: the plan's quorum, and what the aggregator cannot do without."""
+    return max(plan.quorum or len(ctx.cohort) // 2 + 1, plan.aggregator.combiner.least_updates)
 
 
 def check_quorum(plan: Plan, ctx: RoundContext, sites: Sequence[str], failed: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wardround.algorithms import AlgorithmSpec, DpSgd
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import PlanError, WireError
 from wardround.privacy import DiscreteGaussian, Event, Gaussian, Privacy
@@ -14,6 +15,7 @@ from wardround.privacy.calibration import calibrated_for
 from wardround.protect.noise import NoiseScale
 from wardround.protect.noisy_grid import FAILURE_SHARE, NoisyGrid
 from wardround.protect.pipeline import Pipeline
+from wardround.protect.row import Row
 
 LARGEST_GAP = 1e-6
 MOST_LENGTH = 256
@@ -66,8 +68,8 @@ class Guarantee:
             seeded=self.privacy.is_seeded,
         )
 
-    def grid(self, broadcast: Tensors) -> NoisyGrid | None:
-        """Return how updates to `broadcast` become integers with noise, if they do.
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> NoisyGrid | None:
+        """Return how updates to `broadcast` become integers with noise in a round, if they do.
 
         Raises:
             PlanError: the noise does not fit the integers.
@@ -88,8 +90,8 @@ class Guarantee:
                 f"clip norm = {clip.norm:g} is more than {MOST_LENGTH} times what one unit adds: lower it, or raise "
                 "the algorithm's clip"
             )
-        shapes = {name: broadcast[name].shape for name in sorted(broadcast)}
-        return NoisyGrid(shapes, scale, clip.norm, quantise.bits, masks.threshold, self.most_sites, self._failure)
+        row = Row.of(broadcast, self.pipeline.places(Row.of(broadcast).length, ctx))
+        return NoisyGrid(row, scale, clip.norm, quantise.bits, masks.threshold, self.most_sites, self._failure)
 
     def events_of_round(self) -> tuple[Event, ...]:
         """Return what one round will spend on each site, as far as the plan can tell."""
@@ -120,15 +122,20 @@ class Guarantee:
 
     @property
     def _sampling_rate(self) -> float:
-        return self.algorithm.sampling_rate if isinstance(self.algorithm, DpSgd) else 1.0
+        return self._sampled.sampling_rate if self._sampled else 1.0
 
     @property
     def _sensitivity(self) -> float:
-        if isinstance(self.algorithm, DpSgd):
-            return self.algorithm.clip
+        if self._sampled:
+            return self._sampled.clip
         if self.pipeline.clip is None:
             raise PlanError("noise without a bound hides nothing: put a clip stage before it")
         return self.pipeline.clip.norm
+
+    @property
+    def _sampled(self) -> DpSgd | None:
+        """What draws and clips the units, where they are smaller than a site."""
+        return self.algorithm if isinstance(self.algorithm, DpSgd) and not self.privacy.is_site else None
 
 
 def _alike(told: Event, expected: Event) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
 from wardround.privacy import Event
+from wardround.protect.compact import Compact
+from wardround.protect.outgoing import incoming
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
 from wardround.rounds.events import events_of
 from wardround.rounds.guarantee import Guarantee
@@ -25,21 +27,23 @@ class Inbox:
         round: the round that is asked for.
         template: what was broadcast; an update has its names, shapes and dtypes.
         listener: is told of each answer.
+        compact: the form in which updates travel, where that is not as tensors.
+        guarantee: what noise the plan asks for; ``None`` where it claims nothing.
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
         bytes_up: bytes of the accepted updates.
         spent: site -> noise that it says it added, one event for each.
-        guarantee: what noise the plan asks for; ``None`` where it claims nothing.
     """
 
     round: int
     template: Tensors
     listener: Listener
+    compact: Compact | None = None
+    guarantee: Guarantee | None = None
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     bytes_up: int = 0
     spent: dict[str, tuple[Event, ...]] = field(default_factory=dict)
-    guarantee: Guarantee | None = None
 
     def updates(self, answers: Iterable[Answer]) -> Iterator[Update]:
         """Yield the good updates, in the order of the answers."""
@@ -51,6 +55,12 @@ class Inbox:
             else:
                 yield update
             self.listener.answered(self.round, answer.site, self.failed.get(answer.site))
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Count updates that were read as failures; the bytes that they took stay counted."""
+        for site, reason in reasons.items():
+            del self.accepted[site]
+            self.failed[site] = reason
 
     def _read(self, answer: Answer) -> Update:
         if answer.message is None:
@@ -72,6 +82,8 @@ class Inbox:
             self.guarantee.check_told(spent)
         elif spent:
             raise WireError("the answer tells of noise in a run that adds none")
+        if self.compact is not None:
+            tensors = incoming(self.compact, tensors)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         if spent:

@@ -93,11 +93,11 @@ class Outlet:
             broadcast: what the update is a difference to.
             change: the update, clipped.
         """
-        grid = self._plan.grid(broadcast)
+        grid = self._plan.grid(broadcast, ctx)
         if not isinstance(grid, NoisyGrid):
             return Encoded(*grid.encode(change, ctx.rng("quantise")))
         words = Words.at(ctx, "noise", grid.scale.seeded)
-        values, event = grid.encode(grid.flat(change), words)
+        values, event = grid.encode(change, words)
         return Encoded(values, 0.0, (event,))
 
     def hold(

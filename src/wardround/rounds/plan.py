@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from wardround.aggregate import Mean
+from wardround.aggregate import Aggregator
 from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
 from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
 from wardround.core.codec import canonical_json
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.catalogue import Source
 from wardround.data.sites import Parts, SiteRule
@@ -27,6 +28,7 @@ from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
+from wardround.screen import Norms
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, Scattering
 from wardround.tasks.start import Start
@@ -92,6 +94,7 @@ class Plan:
         quorum: good updates a round needs; 0 needs more than half of the cohort.
         timeout_s: seconds a site may take for one answer; 0 waits for ever.
         pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
+        screens: who judges updates before they are aggregated (``[[screen]]``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
         start: the weights that training starts from (``[start]``).
@@ -103,9 +106,10 @@ class Plan:
     algorithm: AlgorithmSpec
     training: Training
     server: ServerStep
-    aggregator: Mean
+    aggregator: Aggregator
     evaluation: Evaluation
     pipeline: Pipeline = field(default_factory=Pipeline)
+    screens: tuple[Norms, ...] = ()
     seed: int = 1
     rounds: int = 20
     sites_per_round: int = 0
@@ -129,8 +133,6 @@ class Plan:
                 f'training augment = "{self.training.augment}" cannot reach a head that is fed features computed once '
                 'for each image: say augment = "none", or train all parts of another model'
             )
-        if self.privacy is None and (self.pipeline.noise or isinstance(self.algorithm, DpSgd)):
-            raise PlanError("noise needs a [privacy] table, which says whose presence it hides and how well")
 
     @property
     def trains_on_features(self) -> bool:
@@ -148,6 +150,7 @@ class Plan:
         return Mixture(
             stages=tuple(self._seen(link) for link in self.pipeline.links),
             aggregator=self.aggregator.combiner,
+            screens=tuple(screen.combiner for screen in self.screens),
             work=self._work(),
             cohort=Cohort(self.sites_per_round, self.quorum, num_trainers),
             open_at=self.pipeline.open_at,
@@ -192,10 +195,10 @@ class Plan:
         steps = self.training.steps
         return Guarantee(self.privacy, self.algorithm, self.pipeline, self.rounds, steps, self.weight_total)
 
-    def grid(self, broadcast: Tensors) -> Grid | RealGrid | NoisyGrid:
-        """Return how an update to `broadcast` is written as one row of numbers."""
-        noisy = self.guarantee.grid(broadcast) if self.guarantee else None
-        return noisy or self.pipeline.grid(broadcast)
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> Grid | RealGrid | NoisyGrid:
+        """Return how an update to `broadcast` is written as one row of numbers in a round."""
+        noisy = self.guarantee.grid(broadcast, ctx) if self.guarantee else None
+        return noisy or self.pipeline.grid(broadcast, ctx)
 
     @property
     def _unit(self) -> Unit | None:

@@ -26,7 +26,7 @@ class RoundRecord:
         seconds: phase -> seconds at the coordinator.
         state_digest: SHA-256 of the server's state after the round.
         privacy: ``spent``, site -> events of this round with their counts, and ``epsilon`` so far, the largest of all
-            sites, at ``delta``; ``None`` where the plan claims nothing.
+            sites, at ``delta`` (no epsilon where none is finite); ``None`` where the plan claims nothing.
     """
 
     round: int

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from wardround.core.context import RoundContext
-from wardround.core.update import Tensors
 from wardround.errors import PlanError, SiteError
 from wardround.privacy import Event
-from wardround.privacy.words import Words
-from wardround.protect.noise import with_gaussian
 from wardround.rounds.events import events_to_json
 from wardround.rounds.plan import Plan
 from wardround.rounds.replies import Replies
@@ -44,14 +38,6 @@ class Release:
     def check(self) -> None:
         """Refuse a round that this site's budget does not cover; see `Account.check`."""
         self._account.check(self._guarantee.events_of_round())
-
-    def noisy(self, change: Tensors, ctx: RoundContext) -> tuple[dict[str, np.ndarray], tuple[Event, ...]]:
-        """Add this site's own continuous noise, if the plan says so; else change nothing."""
-        stage, scale = self._guarantee.pipeline.noise, self._guarantee.scale
-        if stage is None or scale is None or stage.is_discrete or stage.is_central:
-            return dict(change), ()
-        noisy, event = with_gaussian(change, scale, Words.at(ctx, "noise", scale.seeded))
-        return dict(noisy), (event,)
 
     def enter(self, events: tuple[Event, ...]) -> list[list[Any]]:
         """Write down what was spent, before anything is sent, and return it as the coordinator is told.

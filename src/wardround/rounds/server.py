@@ -82,7 +82,7 @@ class OpenServer:
         """Open a sum of frames that are not encrypted; see `Opener.open`."""
         if self._scheme is None:
             raise RunError("this plan sums no frames")
-        grid = self._plan.grid(self._step.broadcast(self.state))
+        grid = self._plan.grid(self._step.broadcast(self.state), ctx)
         opening = Opening(self._scheme, grid, group.sites, group.weight)
         for part, frame in enumerate(group.frames()):
             opening.take(part, frame, None)
@@ -107,7 +107,7 @@ class OpenServer:
         stage = self._plan.pipeline.noise
         if scale is None or stage is None or not stage.is_central:
             return total
-        grid = self._plan.grid(self._step.broadcast(self.state))
+        grid = self._plan.grid(self._step.broadcast(self.state), ctx)
         rounding = grid.rounding if isinstance(grid, Grid) else 0.0
         tensors, event = with_gaussian(total.tensors, scale, Words.at(ctx, "noise", scale.seeded), rounding)
         self._spent.append(event)

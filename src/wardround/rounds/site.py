@@ -25,6 +25,7 @@ from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
 from wardround.metrics.clinical import confusion_matrix
 from wardround.metrics.intervals import describe
+from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
 from wardround.rounds.keyring import Credentials
@@ -199,17 +200,14 @@ class Site:
         )
         if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
-        memory = result.memory | self._kept(network)
+        withheld = self._personal | self._bench.frozen
+        shared = {name: value for name, value in result.change.items() if name not in withheld}
+        scale = self._plan.guarantee.scale if self._plan.guarantee else None
+        leaving = outgoing(self._plan.pipeline, shared, memory, ctx, scale)
+        memory = {**result.memory, **self._kept(network), **leaving.residual}
         if memory:
             self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
-        withheld = self._personal | self._bench.frozen
-        shared = {name: value for name, value in result.change.items() if name not in withheld}
-        shared = dict(self._plan.pipeline.clipped(shared))
-        events = result.events
-        if self._release is not None:
-            shared, own = self._release.noisy(shared, ctx)
-            events += own
         fields: dict[str, Any] = {
             "round": ctx.round,
             "num_examples": len(self._data.train),
@@ -217,12 +215,13 @@ class Site:
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
         }
-        encoded = self._outlet.encoded(ctx, broadcast, shared) if self._outlet is not None else None
+        encoded = self._outlet.encoded(ctx, broadcast, leaving.tensors) if self._outlet is not None else None
         if self._release is not None:
-            fields["spent"] = self._release.enter(events + (encoded.events if encoded is not None else ()))
+            added = (*result.events, *leaving.events, *(encoded.events if encoded is not None else ()))
+            fields["spent"] = self._release.enter(added)
         if self._outlet is not None and encoded is not None:
             return Message(self._outlet.hold(ctx, cause, fields, broadcast, encoded))
-        answer = Message(fields, shared)
+        answer = Message(fields, leaving.wire)
         if self._release is not None:
             self._release.replies.keep(ctx.round, cause, answer)
         return answer
@@ -315,4 +314,5 @@ def _opened(body: Message) -> int:
 
 
 def _without_weights(memory: Tensors) -> Tensors:
-    return {name: value for name, value in memory.items() if not name.startswith(MODEL_GROUPS)}
+    kept_apart = (*MODEL_GROUPS, f"{RESIDUAL}/")
+    return {name: value for name, value in memory.items() if not name.startswith(kept_apart)}

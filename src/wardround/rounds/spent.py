@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,8 @@ class SpentSoFar:
         self.read(record)
         delta = self._privacy.delta
         epsilon = max((site.epsilon(delta) for site in self._sites.values()), default=0.0)
-        return record.having(privacy={**(record.privacy or {}), "epsilon": epsilon, "delta": delta})
+        finite = epsilon if math.isfinite(epsilon) else None
+        return record.having(privacy={**(record.privacy or {}), "epsilon": finite, "delta": delta})
 
 
 def spent_by(collected: Collected, added: tuple[Event, ...]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wardround.algorithms import Local
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
+from wardround.study.coverage import claim
 from wardround.study.spec import to_table
 
 
@@ -36,7 +37,8 @@ def explain(plan: Plan) -> str:
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
-        "(epsilon, delta) covers nothing: no noise is added. " + _spoiling(plan),
+        *claim(plan),
+        _spoiling(plan),
     ]
     return "\n".join(lines)
 

@@ -16,6 +16,8 @@ from wardround.errors import PlanError
 RULES: dict[str, Rule] = {rule.name: rule for rule in (*ROUNDS, *NUMBERS, *SUMS, *NOISE, *PRIVACY)}
 """Every rule by its identifier, in the order in which refusals are told."""
 
+__all__ = ["NOISE", "NUMBERS", "PRIVACY", "ROUNDS", "RULES", "SUMS", "check", "refusals"]
+
 
 def refusals(mixture: Mixture, rules: Iterable[Rule] = tuple(RULES.values())) -> list[Refusal]:
     """Return every rule that a mixture breaks, with what breaks it."""

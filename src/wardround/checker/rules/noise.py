@@ -26,8 +26,8 @@ def _without_bound(mixture: Mixture) -> Sequence[str]:
 def _coordinates_before(mixture: Mixture) -> Sequence[str]:
     return [
         f"{link.name} before {name}"
-        for place, name, _ in _staged(mixture)
-        for link in mixture.stages[:place]
+        for place, name, noise in _staged(mixture)
+        for link in mixture.before_noise(place, noise)
         if link.contract.picks_coordinates is Picks.OWN
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wardround.checker.contract import Noise, Norm, View
-from wardround.checker.mixture import Mixture
+from wardround.checker.contract import Noise, Norm, Numbers, Unit, View
+from wardround.checker.mixture import Link, Mixture
 from wardround.checker.rule import Rule
 
 
@@ -58,11 +58,47 @@ def _without_range(mixture: Mixture) -> Sequence[str]:
     ]
 
 
+def _before_noise(mixture: Mixture) -> list[tuple[str, Noise, Link]]:
+    return [
+        (link.name, link.contract.noise, earlier)
+        for place, link in enumerate(mixture.stages)
+        if link.contract.noise is not None
+        for earlier in mixture.before_noise(place, link.contract.noise)
+    ]
+
+
+def _codes_before(mixture: Mixture) -> Sequence[str]:
+    return [
+        f"{earlier.name} before {name}"
+        for name, _, earlier in _before_noise(mixture)
+        if earlier.contract.gives is Numbers.CODES
+    ]
+
+
+def _feedback_before(mixture: Mixture) -> Sequence[str]:
+    return [
+        f"{earlier.name} with feedback before {name}"
+        for name, noise, earlier in _before_noise(mixture)
+        if noise.unit is Unit.RECORD and earlier.contract.remembers
+    ]
+
+
 def _steps_by_count(mixture: Mixture) -> Sequence[str]:
     return [f"{mixture.work.name} with steps by passes over the images"] if mixture.work.counts_records else []
 
 
+def _unclaimed(mixture: Mixture) -> Sequence[str]:
+    names = {name for name, _ in mixture.noises} | ({mixture.work.name} if mixture.work.bounds_records else set())
+    return [] if mixture.claims_privacy else sorted(names)
+
+
 PRIVACY = (
+    Rule(
+        "noise-without-claim",
+        "how much noise is added follows from what it is to hide, and how well",
+        "say so in a [privacy] table, or leave it out",
+        _unclaimed,
+    ),
     Rule(
         "other-unit",
         "noise made for one image says nothing of all that a site has",
@@ -98,6 +134,18 @@ PRIVACY = (
         "integers with noise need a range, which follows from a bound on what one site sends",
         "put a clip stage before it",
         _without_range,
+    ),
+    Rule(
+        "codes-before-noise",
+        "int8 codes count in units that follow from the site's own update, so that one unit may move all of them",
+        "make updates small with quantise, or let each site add the noise before the int8 stage",
+        _codes_before,
+    ),
+    Rule(
+        "feedback-before-noise",
+        "what is left out of one round comes back in a later one, and one image counts there too, whether drawn or not",
+        "say feedback = false, or add the noise before",
+        _feedback_before,
     ),
     Rule(
         "steps-by-count",

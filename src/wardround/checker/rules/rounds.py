@@ -82,7 +82,7 @@ def _too_few_updates(mixture: Mixture) -> Sequence[str]:
     return [
         f"{judge.name} needs {judge.least_updates} updates, and a round has {size}"
         for judge in mixture.judges
-        if size is not None and size < judge.least_updates and not _is_yardstick(mixture)
+        if size is not None and size < judge.least_updates
     ]
 
 

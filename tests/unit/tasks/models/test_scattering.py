@@ -73,7 +73,7 @@ def test_mirrors_and_quarter_turns_hardly_change_the_features(turned: str) -> No
     body = ScatteringFeatures(3)
     same, moved = body(images), body(other)
     unlike = body(pictures(4, seed=1))
-    assert float((same - moved).norm()) < 0.1 * float((same - unlike).norm())
+    assert float((same - moved).norm()) < 0.2 * float((same - unlike).norm())
 
 
 @pytest.mark.parametrize(("channels", "order", "count"), [(1, 1, 15), (1, 2, 27), (3, 1, 45), (3, 2, 81)])
