@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from wardround.core.codec import canonical_json
 from wardround.errors import DataError
 
 FORMAT_VERSION = 1
+_MAPPED: WeakValueDictionary[Path, np.ndarray] = WeakValueDictionary()
+"""One array for each file while somebody holds it, so that what is computed of its images is computed once."""
 
 
 def cache_folder() -> Path:
@@ -48,8 +51,9 @@ def cached_pixels(
 ) -> np.ndarray:
     """Return the pixels that belong to `key`, made by `fill` the first time and memory-mapped read-only.
 
-    The file is written beside its final place and moved there in one step, so that a killed process, or a second one at
-    the same time, leaves no half-written cache. A file that does not have the expected shape is made again.
+    A process that still holds the pixels gets the same array again. The file is written beside its final place and
+    moved there in one step, so that a killed process, or a second one at the same time, leaves no half-written cache. A
+    file that does not have the expected shape is made again.
 
     Args:
         key: JSON values that the pixels depend on; their digest names the file.
@@ -65,9 +69,12 @@ def cached_pixels(
     name = hashlib.sha256(canonical_json({**key, "format": FORMAT_VERSION, "shape": list(shape)})).hexdigest()
     path = cache_folder() / f"{name}.npy"
     if not _is_whole(path, shape):
+        _MAPPED.pop(path, None)
         _write(path, shape, fill)
-    mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    held = _MAPPED.get(path)
+    if held is None:
+        held = _MAPPED[path] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return held
 
 
 def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:

@@ -72,9 +72,7 @@ def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opene
     return opener_for(plan, sites_of(plan, root), Path(store_root), root)
 
 
-def opener_for(
-    plan: Plan, sites: Mapping[str, SiteData], store_root: Path, data_root: Path | None = None
-) -> Opener:
+def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path, data_root: Path | None = None) -> Opener:
     """Return what opens sites whose data is loaded already."""
     return partial(_open, plan, sites, _bench(plan, sites, data_root), store_root)
 

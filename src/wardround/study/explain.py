@@ -21,6 +21,7 @@ def explain(plan: Plan) -> str:
         f"sites     {_settings(table['data']['sites'], 'by')}",
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
+        *_trained(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         "",
         "What each party can see",
@@ -41,6 +42,18 @@ def explain(plan: Plan) -> str:
         _spoiling(plan),
     ]
     return "\n".join(lines)
+
+
+def _trained(plan: Plan) -> list[str]:
+    start = f", from the weights in {plan.start.file}" if plan.start.file else ""
+    parts = {
+        "all": "",
+        "head": "the head alone; no other weight changes or travels",
+        "norms": "norms, biases and the head; no other weight changes or travels",
+    }[plan.training.parts]
+    if not (parts or start):
+        return []
+    return [f"trains    {parts or 'every weight'}{start}"]
 
 
 def _protection(plan: Plan) -> list[str]:

@@ -101,7 +101,7 @@ class FixedBody:
         self.network.eval()
         with torch.no_grad():
             for row in np.unique(wanted[~block.known[wanted]]).tolist():
-                block.put(row, self._of_one(to_input(images.pixels[row : row + 1], self._device)))
+                block.put(row, self._of_one(to_input(np.array(images.pixels[row : row + 1]), self._device)))
         return torch.from_numpy(block.values(wanted))
 
     @property

@@ -33,6 +33,12 @@ def test_pixels_are_made_once_and_mapped_read_only(own_cache: Path) -> None:
     assert [path.suffix for path in own_cache.iterdir()] == [".npy"]
 
 
+def test_who_holds_the_pixels_gets_the_same_array(own_cache: Path) -> None:
+    first = cached_pixels({"source": "x"}, SHAPE, fill_with(7, []))  # type: ignore[arg-type]
+    assert cached_pixels({"source": "x"}, SHAPE, fill_with(7, [])) is first  # type: ignore[arg-type]
+    assert cached_pixels({"source": "y"}, SHAPE, fill_with(8, [])) is not first  # type: ignore[arg-type]
+
+
 def test_another_key_or_shape_is_another_file(own_cache: Path) -> None:
     calls: list[int] = []
     for key, shape in (({"size": 1}, SHAPE), ({"size": 2}, SHAPE), ({"size": 2}, (4, 8, 8, 1))):

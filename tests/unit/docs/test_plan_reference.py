@@ -19,6 +19,7 @@ from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
+from wardround.tasks.start import Start
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "reference" / "plan.md"
@@ -28,6 +29,7 @@ CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values()
 
 TABLES = [
     ("`[training]`", Training),
+    ("`[start]`", Start),
     ("`[data.parts]`", Parts),
     ("`[evaluation]`", Evaluation),
     ("## `[privacy]`", Privacy),

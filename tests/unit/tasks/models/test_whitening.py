@@ -29,7 +29,7 @@ def test_they_decorrelate_the_pictures_that_they_come_from() -> None:
     raw, whitened = (np.corrcoef(each, rowvar=False) for each in (rows, shape))
     off = ~np.eye(len(raw), dtype=bool)
     assert np.abs(whitened[off]).mean() < 0.5 * np.abs(raw[off]).mean()
-    assert 0.8 < np.sqrt((features**2).sum(axis=1).mean()) < 1.4
+    assert 0.5 < np.sqrt((features**2).sum(axis=1).mean()) < 1.0
 
 
 @pytest.mark.slow
