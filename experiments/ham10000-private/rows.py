@@ -106,7 +106,7 @@ class Runner:
     def __init__(self, out: Path, data_root: Path) -> None:
         """Put run folders below `out`."""
         self.out = out
-        self._data_root = data_root
+        self.data_root = data_root
         self._held: dict[tuple[Any, Any], LabelledImages] = {}
 
     def run(self, name: str, plan: Plan) -> Path:
@@ -116,12 +116,12 @@ class Runner:
             return path
         self._prepare(plan)
         began = time.process_time()
-        sites = sites_of(plan, self._data_root)
+        sites = sites_of(plan, self.data_root)
         folder = RunFolder(path)
         if plan.pipeline.needs_keys:
             introduce_sites(folder.store_root, list(sites))
-        fabric = LocalFabric(list(sites), opener_for(plan, sites, folder.store_root, self._data_root))
-        run_plan(plan, fabric, path, path.exists(), Silent(), self._data_root)
+        fabric = LocalFabric(list(sites), opener_for(plan, sites, folder.store_root, self.data_root))
+        run_plan(plan, fabric, path, path.exists(), Silent(), self.data_root)
         if plan.pipeline.opens_at_sites:
             folder.take_model()
         self._note(f"{name}.cpu", time.process_time() - began)
@@ -136,7 +136,7 @@ class Runner:
         key = (plan.data.source, plan.model)
         if key in self._held:
             return
-        images = self._held[key] = plan.data.source.load(self._data_root)
+        images = self._held[key] = plan.data.source.load(self.data_root)
         if plan.trains_on_features:
             began = time.process_time()
             network = plan.model.build(images.shape[2], len(images.classes))
