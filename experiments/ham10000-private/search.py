@@ -13,13 +13,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from rows import HERE, Runner
+from rows import HERE, NO_NOISE, Runner
 
 from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
 from wardround.study.spec import load, parse, to_table
 
 SEED = 1
+NUMEROUS = "inf"
+"""So many sites that the noise in their mean does not matter."""
 LARGE = ("rosendahl", "vidir_modern", "vidir_molemax")
 COLUMNS = ("name", "pooled_auc", "site_mean_auc")
 
@@ -58,6 +60,32 @@ SETTINGS: dict[str, tuple[str, Changes]] = {
     "private-r80-lr40-c.25": private(80, 40.0, 0.25),
     "private-r80-lr20-order2": private(80, 20.0, 0.5, model={"order": 2}),
     "private-r80-lr20-average0": private(80, 20.0, 0.5, average_decay=0.0),
+    "private-r40-lr20": private(40, 20.0, 0.5),
+    "private-r20-lr40": private(20, 40.0, 0.5),
+    **{
+        f"scratch-lr{lr}-c{clip}-r{rounds}": (
+            "scratch.toml",
+            {
+                "rounds": rounds,
+                "training": {"learning_rate": lr},
+                "algorithm": {"clip": clip},
+                "evaluation": {"every": rounds},
+            },
+        )
+        for lr, clip, rounds in ((1.0, 0.5, 80), (0.3, 0.5, 80), (3.0, 0.5, 80))
+    },
+    **{
+        f"site-sites{NUMEROUS}-norm{norm}-r{rounds}": (
+            "site.toml",
+            {
+                "rounds": rounds,
+                "privacy": {"epsilon": 0.0, "noise_multiplier": NO_NOISE},
+                "protect": [{"stage": "clip", "norm": norm}, {"stage": "noise", "at": "coordinator"}],
+                "evaluation": {"every": rounds},
+            },
+        )
+        for norm, rounds in ((1.0, 10), (3.0, 10), (3.0, 5))
+    },
 }
 """Name -> plan file and what changes in it."""
 
@@ -68,7 +96,7 @@ def changed(file: str, changes: Changes) -> Plan:
     for key, value in changes.items():
         table[key] = {**table[key], **value} if isinstance(value, dict) else value
     clip = table["algorithm"].get("clip")
-    if clip is not None:
+    if clip is not None and table["protect"]:
         table["protect"][0]["norm"] = 256.0 * clip
     return replace(parse(table), seed=SEED)
 
@@ -88,8 +116,8 @@ def main() -> None:
             rows.append((name, f"{seen['pooled']['auc']:.4f}", f"{site_mean:.4f}"))
             print(*rows[-1], flush=True)
     if not arguments.only:
-        with (HERE / "search.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
+        with (HERE / "search.csv").open("w", newline="") as table:
+            csv.writer(table).writerows([COLUMNS, *rows])
 
 
 if __name__ == "__main__":
