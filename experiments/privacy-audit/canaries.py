@@ -123,17 +123,19 @@ def audited(plan: Plan, count: int, each: int, seed: int, folder: Path) -> tuple
 
 
 def scores(task: Classification, everyone: LabelledImages, each: int, states: list[Tensors]) -> np.ndarray:
-    """Return how far each round's step goes along each canary's gradient at that round's model, over all rounds."""
+    """Return how far each round's step goes along each canary's gradient at that round's model, over all rounds.
+
+    Along that part of the gradient that no other canary has: the weights of its own block.
+    """
     total = np.zeros(len(everyone) // each)
     inputs = to_input(everyone.pixels[:]).flatten(1).double()
+    blocks = inputs.clamp_min(0)
     labels = torch.from_numpy(everyone.labels[::each])
     for before, after in pairwise(states):
         weight, bias = (torch.from_numpy(before[f"net/1.{name}"]).double() for name in ("weight", "bias"))
-        step = [torch.from_numpy(before[n] - after[n]).double() for n in ("net/1.weight", "net/1.bias")]
+        step = torch.from_numpy(before["net/1.weight"] - after["net/1.weight"]).double()
         wrong = torch.softmax(inputs @ weight.T + bias, 1) - nn.functional.one_hot(labels, len(CLASSES))
-        along = (wrong * (inputs @ step[0].T + step[1])).sum(1)
-        length = wrong.norm(dim=1) * torch.sqrt(1 + inputs.square().sum(1))
-        total += (along / length).numpy()
+        total += ((wrong * (blocks @ step.T)).sum(1) / wrong.norm(dim=1)).numpy()
     return total
 
 
