@@ -81,7 +81,7 @@ def held_against_reference(sample: Sample) -> None:
         AssertionError: a number of the mean, or of a residual, is further off than rounding explains.
     """
     rng = np.random.default_rng([sample.seed, 1])
-    least = sample.aggregator.combiner.least_updates
+    least = sample.aggregator.combiner.least_updates + len(sample.screens)  # a screen leaves one out
     names = [f"site-{index}" for index in range(max(2, least, int(rng.integers(2, 7))))]
     shapes: dict[str, tuple[int, ...]] = {"net/w": (int(rng.integers(1, 9)), 7), "net/b": (), "stat/m": (5,)}
     # Statistics have their range from what was broadcast, and are long enough for every change.
