@@ -15,8 +15,8 @@ _HEAD = """# Rules
 What `wardround check`, `train` and every site refuse, before any data moves. Most of these mixtures would run, return
 numbers, and not mean what the plan says. A refusal is one sentence that names what breaks the rule, and cites the rule.
 
-`tests/unit/checker` shows for each rule a mixture that it alone refuses, `tests/adversarial/test_what_rules_prevent.py`
-the leak, the wrong number or the void claim that would come of it. `python -m wardround.checker.page` writes this page.
+`tests/unit/checker` shows for each rule a mixture that it alone refuses, `tests/adversarial/test_rules_of_*.py` the
+leak, the wrong number or the void claim that would come of it. `python -m wardround.checker.page` writes this page.
 """
 
 _PARTS: dict[str, tuple[str, tuple[Rule, ...]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +118,13 @@ ALONE: dict[str, Mixture] = {
 
 def test_every_rule_has_its_mixture() -> None:
     assert ALONE.keys() == RULES.keys()
+
+
+def test_every_rule_has_its_demonstration() -> None:
+    """For each rule a test of what it prevents, by its name."""
+    pages = (Path(__file__).parents[2] / "adversarial").glob("test_rules_of_*.py")
+    shown = {name for page in pages for name in re.findall(r"^def test_(\w+)\(", page.read_text(), re.MULTILINE)}
+    assert {name.replace("-", "_") for name in RULES} <= shown
 
 
 @pytest.mark.parametrize("name", RULES)

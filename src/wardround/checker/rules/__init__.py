@@ -19,9 +19,10 @@ RULES: dict[str, Rule] = {rule.name: rule for rule in (*ROUNDS, *NUMBERS, *SUMS,
 __all__ = ["NOISE", "NUMBERS", "PRIVACY", "ROUNDS", "RULES", "SUMS", "check", "refusals"]
 
 
-def refusals(mixture: Mixture, rules: Iterable[Rule] = tuple(RULES.values())) -> list[Refusal]:
-    """Return every rule that a mixture breaks, with what breaks it."""
-    return [Refusal(rule, subject) for rule in rules for subject in rule.broken_by(mixture)]
+def refusals(mixture: Mixture, rules: Iterable[Rule] | None = None) -> list[Refusal]:
+    """Return every rule that a mixture breaks, with what breaks it; of `rules`, or of all there are."""
+    applied = RULES.values() if rules is None else rules
+    return [Refusal(rule, subject) for rule in applied for subject in rule.broken_by(mixture)]
 
 
 def check(mixture: Mixture) -> None:

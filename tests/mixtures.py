@@ -1,0 +1,210 @@
+"""Every contract-distinct stage, judge and pipeline; and what a pipeline should compute, written down plainly."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wardround.aggregate import Aggregator, Mean, Median, TrimmedMean
+from wardround.checker import Mixture, View
+from wardround.core.context import RoundContext
+from wardround.core.update import Tensors
+from wardround.protect.clip import Clip
+from wardround.protect.int8 import LARGEST, Int8
+from wardround.protect.pipeline import Homomorphic, Masks, Pipeline, Stage
+from wardround.protect.quantise import STAT_RANGE, Quantise, integer_weights
+from wardround.protect.row import Row
+from wardround.protect.sparsify import RandomK, Threshold, TopK
+from wardround.screen import Norms
+
+STAGES: dict[str, Stage] = {
+    "c": Clip(0.5),
+    "o": TopK(0.2),
+    "s": RandomK(0.3),
+    "u": RandomK(0.3, feedback=False),
+    "i": Int8(),
+    "q": Quantise(16),
+    "m": Masks(),
+    "p": Homomorphic("packed"),
+    "k": Homomorphic("ckks"),
+}
+"""A letter for each contract that a stage can have."""
+
+ALIKE: tuple[Stage, ...] = (Threshold(), Threshold(feedback=False), TopK(feedback=False), Int8(feedback=False))
+"""Stages with the contract of one that has a letter."""
+
+AGGREGATORS: dict[str, Aggregator] = {
+    "mean": Mean(),
+    "uniform mean": Mean("uniform"),
+    "median": Median(),
+    "trimmed mean": TrimmedMean(),
+}
+SCREENS: dict[str, tuple[Norms, ...]] = {"no screen": (), "norms": (Norms(3.0),)}
+JUDGES = tuple(itertools.product(AGGREGATORS, SCREENS))
+OPEN, UNREAD = ("", "i"), ("q", "qm", "qp", "qmp", "k")
+"""How a sound pipeline may end: read update by update, or summed unread."""
+FIRST = ("", "c", "o", "s", "u", "co", "cs", "oc", "sc", "uc")
+"""How it may begin: a clip and a choice of coordinates, but nothing that grows behind a clip."""
+CKKS_ERROR = 1e-5
+"""Largest error of one opened number, per unit of weight."""
+
+
+def words(most: int) -> Iterator[str]:
+    """Yield every pipeline of up to `most` stages."""
+    for length in range(most + 1):
+        yield from ("".join(letters) for letters in itertools.product(STAGES, repeat=length))
+
+
+def pipeline_of(word: str) -> Pipeline:
+    return Pipeline(tuple(STAGES[letter] for letter in word))
+
+
+def mixture_of(word: str, aggregator: str, screen: str) -> Mixture:
+    """Return a mixture of three sites in a simulation."""
+    pipeline = pipeline_of(word)
+    return Mixture(
+        stages=pipeline.links,
+        aggregator=AGGREGATORS[aggregator].combiner,
+        screens=tuple(each.combiner for each in SCREENS[screen]),
+        weight_total=64,
+        masking=pipeline.masking,
+    )
+
+
+def sound(most: int) -> set[tuple[str, str, str]]:
+    """What should be accepted, without asking any rule."""
+    found = set()
+    for first, last in itertools.product(FIRST, (*OPEN, *UNREAD)):
+        for aggregator, screen in JUDGES:
+            sees_each = AGGREGATORS[aggregator].combiner.needs is View.EACH or bool(SCREENS[screen])
+            if last in UNREAD and ("o" in first or sees_each):
+                continue
+            found.add((first + last, aggregator, screen))
+    return {each for each in found if len(each[0]) <= most}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a pipeline should make of a round's updates.
+
+    Attributes:
+        mean: the mean update.
+        tolerance: by how much each number may differ, from rounding alone.
+        residuals: site -> what is left for its next update.
+        loosest: site -> by how much each number of that may differ.
+    """
+
+    mean: Tensors
+    tolerance: Tensors
+    residuals: Mapping[str, Tensors]
+    loosest: Mapping[str, float]
+
+
+def expected(
+    stages: Sequence[Stage],
+    aggregator: Aggregator,
+    screens: Sequence[Norms],
+    updates: Mapping[str, Tensors],
+    residuals: Mapping[str, Tensors],
+    examples: Mapping[str, int],
+    broadcast: Tensors,
+    ctx: RoundContext,
+) -> Expected:
+    """Compute what a round should bring, by rows of float64 and nothing of the product but its public coordinates."""
+    pipeline = Pipeline(tuple(stages))
+    row = Row.of(broadcast)
+    sent, left, errors = {}, {}, {}
+    for site, change in updates.items():
+        value = row.values(change, np.float64)
+        if site in residuals:
+            value = value + row.values(residuals[site], np.float64)
+        lost = np.zeros_like(value)
+        for stage in stages:
+            after = _passed(stage, value, ctx)
+            if isinstance(stage, Threshold | TopK | RandomK) and stage.feedback:
+                lost += value - after
+            value = after
+        sent[site], left[site] = value, lost
+        errors[site] = _error(stages, value, row, broadcast, ctx)
+    for screen in screens:
+        norms = {site: float(np.linalg.norm(value)) for site, value in sent.items()}
+        most = screen.times * float(np.median(list(norms.values())))
+        sent = {site: value for site, value in sent.items() if norms[site] <= most}
+    mean, tolerance = _combined(pipeline, aggregator, sent, errors, examples)
+    return Expected(
+        row.tensors(mean),
+        row.tensors(tolerance + 1e-6),
+        {site: row.tensors(value) for site, value in left.items()} if pipeline.feeds_back else {},
+        {site: float(error.max(initial=0.0)) + 1e-6 for site, error in errors.items()},
+    )
+
+
+def _passed(stage: Stage, value: np.ndarray, ctx: RoundContext) -> np.ndarray:
+    size = np.abs(value)
+    if isinstance(stage, Clip):
+        return value * min(1.0, stage.norm / max(float(np.linalg.norm(value)), 1e-300))
+    if isinstance(stage, Threshold):
+        return np.where(size > stage.tau, value, 0.0)
+    if isinstance(stage, TopK):
+        count = max(1, round(stage.fraction * value.size))
+        kept = np.zeros(value.size, bool)
+        kept[np.argsort(-size, kind="stable")[:count]] = True
+        return np.where(kept, value, 0.0)
+    if isinstance(stage, RandomK):
+        kept = np.zeros(value.size, bool)
+        kept[stage.places(value.size, ctx)] = True
+        return np.where(kept, value if stage.feedback else value / stage.fraction, 0.0)
+    return value
+
+
+def _error(stages: Sequence[Stage], value: np.ndarray, row: Row, broadcast: Tensors, ctx: RoundContext) -> np.ndarray:
+    """By how much rounding may move each number of one site."""
+    travels = np.zeros(value.size, bool)
+    chosen = [stage for stage in stages if isinstance(stage, RandomK)]
+    travels[chosen[0].places(value.size, ctx) if chosen else slice(None)] = True
+    error = np.zeros(value.size)
+    tensors = row.tensors(value)
+    steps = {}
+    for name, weights in broadcast.items():
+        if any(isinstance(stage, Int8) for stage in stages):
+            steps[name] = float(np.abs(tensors[name]).max(initial=0)) / LARGEST
+        for stage in stages:
+            if isinstance(stage, Quantise):
+                least = stage.floor if name.startswith("net/") else STAT_RANGE
+                steps[name] = max(least, float(np.abs(weights).max(initial=0))) / (2 ** (stage.bits - 1) - 1)
+    if steps:
+        error = row.values({name: np.full(broadcast[name].shape, steps[name]) for name in broadcast}, np.float64)
+    if any(isinstance(stage, Homomorphic) and stage.scheme == "ckks" for stage in stages):
+        error = error + CKKS_ERROR
+    return np.where(travels, error * (1 + 1e-5), 0.0)
+
+
+def _combined(
+    pipeline: Pipeline,
+    aggregator: Aggregator,
+    sent: Mapping[str, np.ndarray],
+    errors: Mapping[str, np.ndarray],
+    examples: Mapping[str, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    values, slack = np.stack([sent[site] for site in sent]), np.stack([errors[site] for site in sent])
+    if isinstance(aggregator, Median):
+        return np.median(values, axis=0), slack.max(axis=0)
+    if isinstance(aggregator, TrimmedMean):
+        ordered = np.sort(values, axis=0)[aggregator.trim : len(values) - aggregator.trim]
+        return ordered.mean(axis=0), slack.max(axis=0)
+    weights = np.ones(len(values))
+    if aggregator.weighting == "examples":
+        shares = dict(examples)
+        if pipeline.sums_frames:
+            total = pipeline.quantise.weight_total if pipeline.quantise else Quantise().weight_total
+            shares = integer_weights(shares, total)
+        weights = np.array([shares[site] for site in sent], np.float64)
+    weights /= weights.sum()
+    return weights @ values, weights @ slack
+
+
+def at(site: str, ctx: RoundContext) -> RoundContext:
+    return replace(ctx, site=site)
