@@ -7,6 +7,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ class Plan:
         screens: who judges updates before they are aggregated (``[[screen]]``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
-        start: the weights that training starts from (``[start]``).
+        start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
     """
 
     name: str
@@ -117,7 +118,7 @@ class Plan:
     timeout_s: float = 0.0
     average_decay: float = 0.0
     privacy: Privacy | None = None
-    start: Start = field(default_factory=Start)
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -138,6 +139,10 @@ class Plan:
     def trains_on_features(self) -> bool:
         """Whether only a head is trained, on features that never change."""
         return self.training.parts == "head" or isinstance(self.model, Scattering)
+
+    def starting_weights(self, root: Path | None) -> Tensors:
+        """Return the weights that the user supplied, sought below the data root; nothing without ``[start]``."""
+        return self.start.load(root) if self.start else {}
 
     def mixture(self, num_trainers: int | None = None, deployed: bool = False) -> Mixture:
         """Return the plan as the checker sees it.

@@ -78,7 +78,7 @@ def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path, data
 
 
 def _bench(plan: Plan, sites: Mapping[str, SiteData], data_root: Path | None) -> Workbench:
-    return Workbench(task_of(plan, sites), plan.seed, plan.training.parts, plan.start.load(data_root))
+    return Workbench(task_of(plan, sites), plan.seed, plan.training.parts, plan.starting_weights(data_root))
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:

@@ -66,7 +66,7 @@ def explain(plan: Plan) -> str:
 
 
 def _trained(plan: Plan) -> list[str]:
-    start = f", from the weights in {plan.start.file}" if plan.start.file else ""
+    start = f", from the weights in {plan.start.file}" if plan.start else ""
     parts = {
         "all": "",
         "head": "the head alone; no other weight changes or travels",

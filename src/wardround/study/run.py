@@ -95,7 +95,7 @@ def run_plan(
     Raises:
         WardroundError: the run stopped; ``summary.json`` says why, and ``resume`` goes on with it.
     """
-    start = plan.start.load(data_root)
+    start = plan.starting_weights(data_root)
     folder = RunFolder.create(path, plan, resume)
     try:
         result = Coordinator(plan, fabric, folder, listener, start).run()

@@ -44,8 +44,9 @@ _TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int"
 _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
+_START = "start"
 _SCREENS = "screen"
-_TABLES = ("data", "model", "start", "algorithm", "training", "server", "aggregator", "evaluation")
+_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation")
 
 
 def load(path: Path) -> Plan:
@@ -77,10 +78,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY):
+    for name in (*_TABLES, _PRIVACY, _START):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -95,12 +96,12 @@ def parse(table: Table) -> Plan:
             split_seed=split_seed,
         ),
         "training": _fill("training", Training, table.get("training", {})),
-        "start": _fill("start", Start, table.get("start", {})),
         "evaluation": _fill("evaluation", Evaluation, table.get("evaluation", {})),
     }
     for name in ("model", "algorithm", "server", "aggregator"):
         components[name] = _choose(name, table.get(name, {}))
     components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
+    components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -129,6 +130,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
     table[_STAGES] = [_table_of(_STAGES, stage) for stage in plan.pipeline.stages]
     if plan.privacy:
         table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
+    if plan.start:
+        table[_START] = _table_of(_START, plan.start)
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {

@@ -23,22 +23,22 @@ LARGEST_BYTES = 4 * 2**30
 
 @dataclass(frozen=True)
 class Start:
-    """The ``[start]`` table: a file of weights, the same at every party. Without it, the plan's seed makes the weights.
+    """The ``[start]`` table: a file of weights, the same at every party.
 
     Attributes:
         file: a ``.safetensors`` file, sought below the data root (``--data``, ``WARDROUND_DATA``) at the coordinator
-            and at every site; empty starts from random weights. The names are the network's own. Weights of the head
-            may be missing, or be of another shape, for other classes: they then start at random.
+            and at every site. The names are the network's own. Weights of the head may be missing, or be of another
+            shape, for other classes: they then start at random.
         sha256: of the file, 64 hexadecimal digits, so that all parties start from the same bytes.
     """
 
-    file: str = ""
-    sha256: str = ""
+    file: str
+    sha256: str
 
     def __post_init__(self) -> None:
-        if bool(self.file) != bool(self.sha256):
-            raise PlanError("[start] needs both file and sha256, or neither: sha256sum FILE prints it")
-        if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+        if not self.file:
+            raise PlanError("[start] file is empty: name the weights, or take the table out")
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise PlanError("[start] sha256 is not 64 hexadecimal digits in lower case: sha256sum FILE prints them")
 
     def load(self, root: Path | None) -> Tensors:
@@ -48,13 +48,11 @@ class Start:
             root: the data root; ``None`` counts a relative file from the working directory.
 
         Returns:
-            The network's own name -> float array (integer counters are left out); nothing without a file.
+            The network's own name -> float array; integer counters are left out.
 
         Raises:
             PlanError: the file is absent, another one, no safetensors file, or holds a NaN or an infinity.
         """
-        if not self.file:
-            return {}
         path = Path(self.file) if root is None else root / self.file
         try:
             if path.stat().st_size > LARGEST_BYTES:

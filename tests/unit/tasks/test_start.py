@@ -15,6 +15,7 @@ from wardround.errors import PlanError
 from wardround.rounds.site import Workbench
 from wardround.study.folder import RunFolder
 from wardround.study.run import train
+from wardround.study.spec import parse
 from wardround.tasks.classification import by_slot, weights_of
 from wardround.tasks.start import Start, start_from
 
@@ -79,10 +80,13 @@ def test_a_body_with_a_weight_missing_is_refused() -> None:
         Workbench(tiny.task(), 1, "head", weights)
 
 
-@pytest.mark.parametrize("wrong", [{"file": "body.safetensors"}, {"sha256": "0" * 64}])
-def test_file_and_digest_come_together(wrong: dict[str, str]) -> None:
-    with pytest.raises(PlanError, match="both file and sha256"):
-        Start(**wrong)
+@pytest.mark.parametrize("key", ["file", "sha256"])
+def test_file_and_digest_come_together(key: str) -> None:
+    table = {"file": "body.safetensors", "sha256": "0" * 64}
+    with pytest.raises(PlanError, match=key):
+        parse({"name": "half", "start": {name: value for name, value in table.items() if name != key}})
+    with pytest.raises(PlanError, match="empty"):
+        Start("", "0" * 64)
 
 
 def test_a_digest_is_64_digits() -> None:
