@@ -134,6 +134,8 @@ class Plan:
                 f'training augment = "{self.training.augment}" cannot reach a head that is fed features computed once '
                 'for each image: say augment = "none", or train all parts of another model'
             )
+        if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
+            raise PlanError("views of an image whose features are computed once are all the same: remove views")
 
     @property
     def trains_on_features(self) -> bool:

@@ -14,9 +14,11 @@ import tiny
 import torch
 
 from wardround.algorithms import Training
+from wardround.algorithms.augment import unchanged
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.parts import PARTS, frozen_weights, own_weights
 from wardround.algorithms.personal import PERSONAL
+from wardround.algorithms.unit_gradients import UnitGradients
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.errors import PlanError
@@ -140,6 +142,25 @@ def test_weights_that_stay_at_their_site_must_be_trained(name: str) -> None:
 def test_augmenting_what_is_computed_once_is_refused(table: dict[str, dict[str, str]]) -> None:
     with pytest.raises(PlanError, match="augment"):
         parse({"name": "fixed", **table, "training": {**table.get("training", {}), "augment": "flip"}})
+
+
+def test_views_of_what_is_computed_once_are_refused() -> None:
+    with pytest.raises(PlanError, match="views"):
+        parse({"name": "fixed", "training": {"parts": "head"}, "algorithm": {"name": "dpsgd", "views": 2}})
+
+
+@pytest.mark.parametrize("parts", ["head", "norms"])
+def test_a_unit_s_gradient_is_that_of_its_trained_part(parts: str) -> None:
+    images = tiny.images(6)
+    network = Workbench(tiny.task(), 1, parts).lend().eval()
+    total, _ = UnitGradients(tiny.task(), 1e6, unchanged).clipped_sum(network, images, np.arange(6))
+    part = trained_part(network)
+    loss = torch.nn.CrossEntropyLoss(reduction="sum")
+    loss(part.module(part.fed(part.inputs(images, np.arange(6)))), torch.from_numpy(images.labels)).backward()
+    expected = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    assert expected.keys() == total.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(total[name].float(), gradient, rtol=1e-3, atol=1e-4)
 
 
 def test_unknown_parts_are_refused() -> None:
