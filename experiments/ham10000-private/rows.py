@@ -45,6 +45,7 @@ class Row:
         privacy: changes to the plan's ``[privacy]`` table.
         pipeline: instead of the plan's stages.
         encrypted: whether packed encryption joins the plan's stages.
+        epsilon: as the figure calls it.
     """
 
     label: str
@@ -53,6 +54,7 @@ class Row:
     privacy: Mapping[str, Any] = field(default_factory=dict)
     pipeline: Pipeline | None = None
     encrypted: bool = False
+    epsilon: str = ""
 
     def plan(self, seed: int) -> Plan:
         """Return the plan with a seed."""
@@ -66,38 +68,49 @@ class Row:
         return plan
 
 
-def _private(label: str, **privacy: Any) -> Row:
-    return Row(label, HERE / "private.toml", "features-central", privacy)
+def _private(label: str, epsilon: float = 1.2, **privacy: Any) -> Row:
+    claim = {"epsilon": epsilon, **privacy}
+    return Row(label, HERE / "private.toml", "features-central", claim, epsilon=f"{epsilon:g}")
 
 
 ROWS: dict[str, Row] = {
     "central": Row("central, CNN", FEDERATED / "central.toml"),
     "federated": Row("federated, CNN", FEDERATED / "federated.toml", "central"),
-    "sealed": Row("+ packed and masked", FEDERATED / "federated.toml", "federated", pipeline=SEALED),
-    "scratch": Row("(a) private CNN from scratch", HERE / "scratch.toml", "central"),
+    "sealed": Row("federated, CNN, packed and masked", FEDERATED / "federated.toml", "federated", pipeline=SEALED),
+    "scratch": Row("(a) private, CNN from scratch", HERE / "scratch.toml", "features-central"),
     "features-central": Row("central, fixed features", HERE / "features-central.toml"),
     "features-federated": Row("federated, fixed features", HERE / "features-federated.toml", "features-central"),
-    "private": _private("(b) private, fixed features"),
+    "private": _private("(b) private, fixed features, masked"),
     "lesion": _private("(b) per lesion", unit="lesion"),
-    "everything": Row("(b) + packed: everything on", HERE / "private.toml", "features-central", encrypted=True),
+    "everything": Row("(b) and packed: everything on", HERE / "private.toml", "features-central", encrypted=True),
     "site": Row("(c) site-level, 4 sites", HERE / "site.toml", "features-central"),
 }
 """Name -> row of the table."""
 
 FRONTIER: dict[str, Row] = {
-    "frontier-0.5": _private("0.5", epsilon=0.5),
+    "frontier-0.5": _private("private, 0.5", 0.5),
     "private": ROWS["private"],
-    "frontier-3": _private("3", epsilon=3.0),
-    "frontier-8": _private("8", epsilon=8.0),
+    "frontier-3": _private("private, 3", 3.0),
+    "frontier-8": _private("private, 8", 8.0),
     "frontier-inf": Row(
-        "inf",
+        "private, no noise",
         HERE / "private.toml",
         "features-central",
         {"epsilon": 0.0, "noise_multiplier": NO_NOISE},
         BY_COORDINATOR,
+        epsilon="inf",
     ),
 }
-"""Name -> point of the figure; the label is epsilon."""
+"""Name -> point of the figure."""
+
+CATALOGUE: dict[str, Row] = {**ROWS, **FRONTIER}
+
+QUOTED = {
+    "central": ("ham10000-federated", "central"),
+    "federated": ("ham10000-federated", "federated"),
+    "sealed": ("ham10000-sealed", "sealed, 16 bits"),
+}
+"""Row -> the experiment, and the method in it, that trained the same plan with the same seeds."""
 
 
 class Runner:

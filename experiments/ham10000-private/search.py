@@ -51,7 +51,7 @@ SETTINGS: dict[str, tuple[str, Changes]] = {
                 "evaluation": {"every": rounds},
             },
         )
-        for lr, batch, rounds in ((0.05, 64, 40), (0.02, 64, 40), (0.1, 64, 40), (0.05, 64, 100))
+        for lr, batch, rounds in ((0.05, 64, 40), (0.05, 64, 100), (0.02, 64, 100))
     },
     **{
         f"private-r{rounds}-lr{lr}-c{clip}": private(rounds, lr, clip)
@@ -61,17 +61,11 @@ SETTINGS: dict[str, tuple[str, Changes]] = {
             (40, 40.0, 0.5),
             (40, 20.0, 1.0),
             (60, 30.0, 0.5),
-            (60, 15.0, 1.0),
-            (80, 10.0, 0.5),
             (80, 20.0, 0.5),
-            (80, 40.0, 0.5),
-            (80, 40.0, 0.25),
-            (80, 10.0, 1.0),
-            (120, 20.0, 0.5),
         )
     },
-    "private-average0": private(40, 40.0, 0.5, average_decay=0.0),
-    "private-order2": private(40, 40.0, 0.5, model={"order": 2}),
+    "private-average0": private(40, 20.0, 1.0, average_decay=0.0),
+    "private-order2": private(40, 20.0, 1.0, model={"order": 2}),
     **{
         f"scratch-lr{lr}-c{clip}-r{rounds}": (
             "scratch.toml",
