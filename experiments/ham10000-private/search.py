@@ -76,7 +76,7 @@ SETTINGS: dict[str, tuple[str, Changes]] = {
                 "evaluation": {"every": rounds},
             },
         )
-        for lr, clip, rounds in ((1.0, 0.5, 80), (0.3, 0.5, 80), (3.0, 0.5, 80))
+        for lr, clip, rounds in ((1.0, 0.5, 80), (0.3, 0.5, 80), (0.3, 0.5, 40))
     },
     **{
         f"site-sites{NUMEROUS}-norm{norm}-r{rounds}": (
