@@ -26,7 +26,7 @@ class Standing:
 
     Attributes:
         witness: the log that it signed last.
-        note: that checkpoint with this site's own signature; ``None`` before the first.
+        note: that checkpoint with the coordinator's signature and this site's own; ``None`` before the first.
     """
 
     witness: Witness

@@ -92,13 +92,14 @@ class Witnessing:
     def _cosign(self, body: Message) -> Message:
         standing, round_index = self._file.standing, number_of(body, "turn", self._plan.rounds + 1) - 1
         offer = Offer.from_bytes(bytes_of(body, "offer"))
-        after = standing.witness.follow(offer, self._own(body, round_index))
-        if 0 < standing.witness.size < after.size:
+        if 0 < standing.witness.size < offer.checkpoint.size:  # first, for it keeps evidence
             self._hear(body, standing, offer.checkpoint)
+        after = standing.witness.follow(offer, self._own(body, round_index))
         signers = self._keyring.cosigners()[: 2 if body.fields.get("outlasting") is True else 1]
         text, now_s = offer.checkpoint.text, int(time.time())
         signatures = [one.key.sign(text, one.sign, now_s) for one in signers]
-        note = Note(text, (signatures[0],))
+        # With the coordinator's own signature: whoever holds two such notes can show who made two histories.
+        note = Note(text, tuple(one for one in (offer.signature, signatures[0]) if one is not None))
         self._file.keep(Standing(after, note))
         lines = "".join(signature.line for signature in signatures)
         return Message({}, {"signatures": tensor_of(lines.encode()), **self._boxes(note)})
