@@ -13,6 +13,7 @@ import pytest
 from wardround.algorithms import Training
 from wardround.data.sites import Parts
 from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.rounds.logbook.rules import COSIGNERS, LedgerRules
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
 
@@ -22,7 +23,12 @@ TEMPLATE = Path(__file__).parents[3] / "src" / "wardround" / "study" / "template
 CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values() for name, kind in registry.items()]
 
 
-TABLES = [("`[training]`", Training), ("`[data.parts]`", Parts), ("`[evaluation]`", Evaluation)]
+TABLES = [
+    ("`[training]`", Training),
+    ("`[data.parts]`", Parts),
+    ("`[evaluation]`", Evaluation),
+    ("`[ledger]`", LedgerRules),
+]
 
 
 def row_of(section: str, key: str) -> list[str]:
@@ -49,6 +55,15 @@ def test_stages_have_the_keys_and_defaults_that_are_documented(name: str, kind: 
     assert documented == [field.name for field in dataclasses.fields(kind)]
     for field in dataclasses.fields(kind):
         assert row_of(section, field.name)[1] == f"`{json.dumps(field.default)}`"
+
+
+def test_the_ledger_s_keys_have_the_defaults_and_values_that_are_documented() -> None:
+    text = PAGE.read_text()
+    section = text[text.index("## `[ledger]`") : text.index("## `[[protect]]`")]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [one.name for one in dataclasses.fields(LedgerRules)]
+    for one in dataclasses.fields(LedgerRules):
+        assert row_of(section, one.name)[1] == f"`{json.dumps(one.default)}`"
+    assert all(word in row_of(section, "cosign")[2] for word in COSIGNERS)
 
 
 def test_who_opens_is_documented_at_the_top() -> None:

@@ -60,6 +60,8 @@ class Cosigning:
         self._timeout_s = timeout_s
         self._sizes: dict[str, int] = {}
         self._boxes: dict[str, Tensors] = {}
+        self._lost: set[str] = set()
+        self._joining = Message()
 
     def join(self, run: bytes, log_key: Key) -> dict[str, str]:
         """Tell the sites which log this is.
@@ -67,9 +69,12 @@ class Cosigning:
         Returns:
             Site -> its commitment to the key of its list of images, for those that keep one.
         """
+        self._joining = Message({"run": run.hex(), "log_key": log_key.to_text()})
+        return self._join(self.fabric.sites())
+
+    def _join(self, sites: Sequence[str]) -> dict[str, str]:
         commitments = {}
-        body = Message({"run": run.hex(), "log_key": log_key.to_text()})
-        for answer in self.fabric.gather(self.fabric.sites(), "witness", body, self._timeout_s):
+        for answer in self.fabric.gather(sites, "witness", self._joining, self._timeout_s):
             try:
                 message = _message_of(answer)
                 size, commitment = number_of(message, "size", MAX_WHOLE), message.fields.get("commitment")
@@ -77,7 +82,9 @@ class Cosigning:
                     raise WireError("its commitment to a data-use key is none")
             except WireError as error:
                 self.events.append(f"site {answer.site} does not witness this run: {error}")
+                self._lost.add(answer.site)
                 continue
+            self._lost.discard(answer.site)
             self._sizes[answer.site], self._boxes[answer.site] = size, message.tensors
             if commitment:
                 commitments[answer.site] = commitment
@@ -95,7 +102,10 @@ class Cosigning:
             The signatures that hold.
         """
         checkpoint, places = Checkpoint.from_text(note.text), self._places(turn)
-        asked = [site for site in self.fabric.sites() if self._sizes.get(site, -1) in range(checkpoint.size + 1)]
+        if self._lost:  # what such a site signed last, only it knows
+            self._join(sorted(self._lost))
+        able = [site for site, size in self._sizes.items() if size <= checkpoint.size]
+        asked = sorted(set(able) - self._lost)
         bodies = {site: self._body(site, turn, checkpoint, note, last, places) for site in asked}
         found, boxes = list[Signature](), dict[str, Tensors]()
         for answer in self.fabric.gather(asked, "cosign", bodies, self._timeout_s):
@@ -104,6 +114,7 @@ class Cosigning:
                 found += self._signatures(answer.site, checkpoint, message)
             except (WireError, LedgerError) as error:
                 self.events.append(f"site {answer.site} did not co-sign {checkpoint}: {error}")
+                self._lost.add(answer.site)
                 continue
             self._sizes[answer.site], boxes[answer.site] = checkpoint.size, message.tensors
         self._boxes = boxes

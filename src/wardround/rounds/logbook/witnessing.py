@@ -18,7 +18,7 @@ from wardround.errors import LedgerError, SiteError
 from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.cosign import Offer
 from wardround.ledger.entries import ACCEPTED, DataUseKey, Entry, ModelFinal, RunOpened, Verdict, read_entry
-from wardround.ledger.gossip import find_fork, signers
+from wardround.ledger.gossip import find_fork
 from wardround.ledger.merkle import HASH_BYTES, verify_consistency
 from wardround.ledger.note_keys import Key
 from wardround.ledger.notes import Note
@@ -198,8 +198,8 @@ class Witnessing:
         if f"box/{peer}" not in body.tensors:
             raise LedgerError(f"the checkpoint that {peer!r} signed did not come from {peer!r} itself")
         opened = self._keyring.keys.open_(peer, bytes_of(body, f"box/{peer}"), _SEALED)
-        note = Note.from_bytes(opened)
-        if peer not in signers(note, self._roster):
+        note, key = Note.from_bytes(opened), self._roster.cosigning[peer]
+        if not any(key.holds(note.text, one) for one in note.signatures):
             raise LedgerError(f"the checkpoint that came from {peer!r} does not carry its signature")
         return note
 
