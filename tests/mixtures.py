@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from wardround.aggregate import Aggregator, Mean, Median, TrimmedMean
-from wardround.checker import Mixture, View
+from wardround.checker import Combiner, Link, Mixture, Unit, View
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.protect.clip import Clip
 from wardround.protect.int8 import LARGEST, Int8
+from wardround.protect.noise import AddNoise
 from wardround.protect.pipeline import Homomorphic, Masks, Pipeline, Stage
 from wardround.protect.quantise import STAT_RANGE, Quantise, integer_weights
 from wardround.protect.row import Row
@@ -23,17 +25,22 @@ from wardround.screen import Norms
 STAGES: dict[str, Stage] = {
     "c": Clip(0.5),
     "o": TopK(0.2),
+    "w": TopK(0.2, feedback=False),
     "s": RandomK(0.3),
     "u": RandomK(0.3, feedback=False),
     "i": Int8(),
+    "j": Int8(feedback=False),
     "q": Quantise(16),
-    "m": Masks(),
+    "n": AddNoise(),
+    "z": AddNoise(at="coordinator"),
+    "d": AddNoise("discrete_gaussian"),
+    "m": Masks(threshold=2),
     "p": Homomorphic("packed"),
     "k": Homomorphic("ckks"),
 }
-"""A letter for each contract that a stage can have."""
+"""A letter for each contract that a stage can have; the unit of all noise is a site."""
 
-ALIKE: tuple[Stage, ...] = (Threshold(), Threshold(feedback=False), TopK(feedback=False), Int8(feedback=False))
+ALIKE: tuple[Stage, ...] = (Threshold(), Threshold(feedback=False))
 """Stages with the contract of one that has a letter."""
 
 AGGREGATORS: dict[str, Aggregator] = {
@@ -44,10 +51,9 @@ AGGREGATORS: dict[str, Aggregator] = {
 }
 SCREENS: dict[str, tuple[Norms, ...]] = {"no screen": (), "norms": (Norms(3.0),)}
 JUDGES = tuple(itertools.product(AGGREGATORS, SCREENS))
-OPEN, UNREAD = ("", "i"), ("q", "qm", "qp", "qmp", "k")
+OPEN, UNREAD = ("", "i", "j"), ("q", "qm", "qp", "qmp", "k", "qdm", "qdmp")
 """How a sound pipeline may end: read update by update, or summed unread."""
-FIRST = ("", "c", "o", "s", "u", "co", "cs", "oc", "sc", "uc")
-"""How it may begin: a clip and a choice of coordinates, but nothing that grows behind a clip."""
+NOISES = frozenset("nzd")
 CKKS_ERROR = 1e-5
 """Largest error of one opened number, per unit of weight."""
 
@@ -62,28 +68,65 @@ def pipeline_of(word: str) -> Pipeline:
     return Pipeline(tuple(STAGES[letter] for letter in word))
 
 
+@cache
+def _judged(aggregator: str, screen: str) -> tuple[Combiner, tuple[Combiner, ...]]:
+    return AGGREGATORS[aggregator].combiner, tuple(each.combiner for each in SCREENS[screen])
+
+
+@cache
+def _link(letter: str) -> Link:
+    return pipeline_of(letter).links[0]
+
+
 def mixture_of(word: str, aggregator: str, screen: str) -> Mixture:
-    """Return a mixture of three sites in a simulation."""
-    pipeline = pipeline_of(word)
+    """Return a mixture of three sites in a simulation; one with noise claims (epsilon, delta) for each site."""
+    combiner, screens = _judged(aggregator, screen)
+    noisy = not NOISES.isdisjoint(word)
     return Mixture(
-        stages=pipeline.links,
-        aggregator=AGGREGATORS[aggregator].combiner,
-        screens=tuple(each.combiner for each in SCREENS[screen]),
+        stages=tuple(_link(letter) for letter in word),
+        aggregator=combiner,
+        screens=screens,
         weight_total=64,
-        masking=pipeline.masking,
+        masking=pipeline_of("m").masking if "m" in word else None,
+        claims_privacy=noisy,
+        claimed_unit=Unit.SITE if noisy else None,
     )
 
 
 def sound(most: int) -> set[tuple[str, str, str]]:
     """What should be accepted, without asking any rule."""
     found = set()
-    for first, last in itertools.product(FIRST, (*OPEN, *UNREAD)):
+    for first, last in itertools.product(_firsts(), (*OPEN, *UNREAD)):
+        if len(first + last) > most or not _fit(first, last):
+            continue
         for aggregator, screen in JUDGES:
             sees_each = AGGREGATORS[aggregator].combiner.needs is View.EACH or bool(SCREENS[screen])
-            if last in UNREAD and ("o" in first or sees_each):
-                continue
-            found.add((first + last, aggregator, screen))
-    return {each for each in found if len(each[0]) <= most}
+            counted = aggregator == "mean" and not NOISES.isdisjoint(first + last)
+            if not counted and not (sees_each and (last in UNREAD or "z" in first)):
+                found.add((first + last, aggregator, screen))
+    return found
+
+
+def _firsts() -> set[str]:
+    """How it may begin: a clip, a choice of coordinates and noise, each once at most, in a sound order."""
+    found = set()
+    for clip, choice, noise in itertools.product(("", "c"), ("", "o", "w", "s", "u"), ("", "n", "z")):
+        for letters in itertools.permutations(clip + choice + noise):
+            word = "".join(letters)
+            grows = "u" in word and "c" in word and word.index("c") < word.index("u")
+            bounded = not noise or (bool(clip) and word.index("c") < word.index(noise))
+            chosen = word.partition("n")[0] if noise == "n" else word
+            if not grows and bounded and not (noise and {"o", "w"} & set(chosen)):
+                found.add(word)
+    return found
+
+
+def _fit(first: str, last: str) -> bool:
+    if last in UNREAD and {"o", "w"} & set(first):
+        return False
+    if "z" in first and last not in ("", "q", "qm"):  # the sites would open the sum, or codes would travel to it
+        return False
+    return "d" not in last or ("c" in first and NOISES.isdisjoint(first))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ class LedgerError(InputError):
     """A ledger, a checkpoint or a proof that does not hold."""
 
 
+class PrivacyError(InputError):
+    """A noise that no accountant knows, or a privacy budget that is spent."""
+
+
 class RunFolderError(InputError):
     """A run folder that is missing, already taken or damaged."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wardround.algorithms.base import Algorithm, LocalResult, LocalWork, ServerStep
+from wardround.algorithms.dpsgd import CalibratedDpSgd, DpSgd
 from wardround.algorithms.fedprox import Proximal
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.personal import everything, norms, personal
@@ -149,6 +150,7 @@ ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
     "fedprox": FedProx,
     "fedbn": FedBn,
     "scaffold": Scaffold,
+    "dpsgd": DpSgd,
     "central": Central,
     "local": Local,
 }
@@ -158,7 +160,9 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "AlgorithmSpec",
+    "CalibratedDpSgd",
     "Central",
+    "DpSgd",
     "FedAvg",
     "FedBn",
     "FedProx",

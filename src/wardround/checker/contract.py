@@ -68,11 +68,13 @@ class Noise:
             only the sum of a round carries enough.
         unit: whose presence it hides.
         seeded: whether it comes from the plan's seed, so that whoever knows the plan can take it off again.
+        by_opener: whether whoever opens the sum adds it, and so sees the sum without.
     """
 
     covers: View
     unit: Unit
     seeded: bool = False
+    by_opener: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Contract:
         picks_coordinates: which coordinates are left.
         hides: what whoever carries and sums updates can no longer read.
         noise: noise that it adds.
+        remembers: whether what it leaves out of an update is added to the site's next one.
     """
 
     takes: frozenset[Numbers]
@@ -94,6 +97,7 @@ class Contract:
     picks_coordinates: Picks = Picks.ALL
     hides: frozenset[View] = frozenset()
     noise: Noise | None = None
+    remembers: bool = False
 
     @property
     def summable(self) -> bool:

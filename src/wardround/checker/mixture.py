@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from wardround.checker.contract import Contract, Noise, Norm, Numbers, View, Weights
+from wardround.checker.contract import Contract, Noise, Norm, Numbers, Unit, View, Weights
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Work:
         bounds_records: whether one record can move the update by no more than a constant of the plan, for a noise
             stage to rely on.
         mixes_records: whether the network's output for one record depends on the others of its batch.
+        counts_records: whether how often it steps follows from how many records a site has.
         noise: noise that the training itself adds.
     """
 
@@ -43,6 +44,7 @@ class Work:
     mirrored: bool = False
     bounds_records: bool = False
     mixes_records: bool = False
+    counts_records: bool = False
     noise: Noise | None = None
 
 
@@ -71,11 +73,13 @@ class Masking:
         threshold: sites that must agree; 0 leaves it to the cohort's size.
         least_sites: smallest sum.
         most_sites: largest cohort that the protocol carries.
+        bisects: whether parts of a void sum are opened.
     """
 
     threshold: int
     least_sites: int
     most_sites: int
+    bisects: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Mixture:
         masking: what the masks ask for, if there are any.
         averaged: whether a moving average of the shared weights is kept.
         claims_privacy: whether the plan promises an (epsilon, delta).
+        claimed_unit: whose presence the promise is about.
         deployed: whether this is more than a simulation.
         trusts_coordinator: whether the plan says that the coordinator follows the protocol.
     """
@@ -127,6 +132,7 @@ class Mixture:
     masking: Masking | None = None
     averaged: bool = False
     claims_privacy: bool = False
+    claimed_unit: Unit | None = None
     deployed: bool = False
     trusts_coordinator: bool = False
 
@@ -160,6 +166,10 @@ class Mixture:
     def before(self, place: int, holds: Callable[[Contract], bool]) -> bool:
         """Whether `holds` for a stage before the one at `place`."""
         return any(holds(link.contract) for link in self.stages[:place])
+
+    def before_noise(self, place: int, noise: Noise) -> tuple[Link, ...]:
+        """Return the stages that an update passes before noise, at whatever place the plan names the noise."""
+        return self.stages if noise.by_opener else self.stages[:place]
 
     def bounded_before(self, place: int) -> bool:
         """Whether something bounds the norm, or what one record can do to it, before the stage at `place`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wardround.checker.rule import Rule
-from wardround.checker.rules import NOISE, NUMBERS, ROUNDS, SUMS
+from wardround.checker.rules import NOISE, NUMBERS, PRIVACY, ROUNDS, SUMS
 
 _HEAD = """# Rules
 
@@ -24,6 +24,7 @@ _PARTS: dict[str, tuple[str, tuple[Rule, ...]]] = {
     "Numbers": ("Does each stage understand what the one before it gives?", NUMBERS),
     "Sums": ("Does the sum mean what the plan says, and who may read it?", SUMS),
     "Noise": ("Is the noise worth the (ε, δ) that is claimed for it?", NOISE),
+    "Privacy": ("Does everything around the noise leave the claim true?", PRIVACY),
 }
 
 

@@ -29,7 +29,7 @@ class Int8:
     @property
     def contract(self) -> Contract:
         """Codes, each less than a step from its value."""
-        return Contract(frozenset({Numbers.REAL}), Numbers.CODES, norm=Norm.INFLATES)
+        return Contract(frozenset({Numbers.REAL}), Numbers.CODES, norm=Norm.INFLATES, remembers=self.feedback)
 
 
 def to_codes(tensors: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

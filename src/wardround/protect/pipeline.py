@@ -16,6 +16,7 @@ from wardround.protect.attempt import MAX_COHORT
 from wardround.protect.clip import Clip
 from wardround.protect.compact import Compact
 from wardround.protect.int8 import Int8
+from wardround.protect.noise import AddNoise
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.protect.row import Row
 from wardround.protect.sparsify import RandomK, Threshold, TopK, count_of
@@ -83,10 +84,11 @@ class Homomorphic:
 Sparsifier = Threshold | TopK | RandomK
 TensorStage = Clip | Sparsifier
 """Stages that turn real numbers into real numbers: ``encode(change, ctx)``."""
-Stage = TensorStage | Int8 | Quantise | Masks | Homomorphic
+Stage = TensorStage | AddNoise | Int8 | Quantise | Masks | Homomorphic
 
 STAGES: dict[str, type[Stage]] = {
     "clip": Clip,
+    "noise": AddNoise,
     "threshold": Threshold,
     "topk": TopK,
     "randomk": RandomK,
@@ -120,6 +122,11 @@ class Pipeline:
     def clip(self) -> Clip | None:
         """The bound on the norm, if there is one."""
         return self._one(Clip)
+
+    @property
+    def noise(self) -> AddNoise | None:
+        """The noise, if any is added."""
+        return self._one(AddNoise)
 
     @property
     def randomk(self) -> RandomK | None:
@@ -202,7 +209,7 @@ class Pipeline:
     def masking(self) -> Masking | None:
         """What the masks ask of a cohort, if there are any."""
         masks = self.masks
-        return Masking(masks.threshold, masks.least_sites, MAX_COHORT) if masks else None
+        return Masking(masks.threshold, masks.least_sites, MAX_COHORT, masks.bisect) if masks else None
 
     def _one(self, kind: type[_Kind]) -> _Kind | None:
         return next((stage for stage in self.stages if isinstance(stage, kind)), None)

@@ -107,6 +107,12 @@ class Grid:
         tensors = self.row.tensors(sums)
         return {name: np.asarray(value * self.steps[name]) for name, value in tensors.items()}
 
+    @property
+    def rounding(self) -> float:
+        """Largest L2 distance by which rounding moves an update, or the difference of two."""
+        sizes = self.row.sizes
+        return math.sqrt(sum(sizes[name] * step**2 for name, step in self.steps.items()))
+
     def norm_bound(self, clip_norm: float | None) -> float:
         """Return the largest norm that one quantised update can have.
 
@@ -117,8 +123,7 @@ class Grid:
         whole = math.sqrt(sum(sizes[name] * (step * self.largest) ** 2 for name, step in self.steps.items()))
         if clip_norm is None:
             return whole
-        rounding = math.sqrt(sum(sizes[name] * step**2 for name, step in self.steps.items()))
-        return min(whole, clip_norm + rounding)
+        return min(whole, clip_norm + self.rounding)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,14 @@ class _Own(ABC):
     """Sites choose coordinates of their own, by what is in their update; everything else becomes zero."""
 
     @property
+    @abstractmethod
+    def feedback(self) -> bool:
+        """Whether what was left out is added to the site's next update."""
+
+    @property
     def contract(self) -> Contract:
         """Fewer coordinates, so no longer a norm; which ones says something of the update."""
-        return Contract(_REAL, Numbers.REAL, picks_coordinates=Picks.OWN)
+        return Contract(_REAL, Numbers.REAL, picks_coordinates=Picks.OWN, remembers=self.feedback)
 
     @abstractmethod
     def keeps(self, sizes: np.ndarray) -> np.ndarray:
@@ -106,7 +111,7 @@ class RandomK:
     def contract(self) -> Contract:
         """The same coordinates at every site; without feedback they grow."""
         norm = Norm.KEEPS if self.feedback else Norm.GROWS
-        return Contract(_REAL, Numbers.REAL, norm=norm, picks_coordinates=Picks.SHARED)
+        return Contract(_REAL, Numbers.REAL, norm=norm, picks_coordinates=Picks.SHARED, remembers=self.feedback)
 
     def places(self, length: int, ctx: RoundContext) -> np.ndarray:
         """Return the coordinates of a round: int64, ascending, the same for everybody who has the plan.

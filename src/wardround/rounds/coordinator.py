@@ -24,6 +24,7 @@ from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.site import Workbench
+from wardround.rounds.spent import SpentSoFar, spent_by
 from wardround.tasks.classification import Classification
 
 
@@ -98,11 +99,14 @@ class Coordinator:
         examples = {site: facts[site]["num_train"] for site in trainers}
         exchange = self._exchange(template, server, roster, examples)
         memories: dict[str, int] = {}
+        ledger = SpentSoFar(self.plan.privacy)
         for record in records:
             memories |= record.memories
+            ledger.read(record)
         for index in range(len(records), self.plan.rounds):
             ctx = self._context(index, trainers)
             record = self._round(algorithm, task, ctx, server, exchange, memories)
+            record = ledger.entered(record)
             self.journal.commit(record, server.state)
             records.append(record)
             self.listener.completed(record)
@@ -214,6 +218,7 @@ class Coordinator:
             bytes_up=collected.bytes_up + carried_up,
             seconds={},
             state_digest=digest,
+            privacy={"spent": spent_by(collected, server.spent())} if self.plan.privacy else None,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:

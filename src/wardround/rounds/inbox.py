@@ -10,9 +10,12 @@ from typing import Any
 from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
+from wardround.privacy import Event
 from wardround.protect.compact import Compact
 from wardround.protect.outgoing import incoming
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
+from wardround.rounds.events import events_of
+from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
 
 
@@ -23,20 +26,24 @@ class Inbox:
     Attributes:
         round: the round that is asked for.
         template: what was broadcast; an update has its names, shapes and dtypes.
-        compact: the form in which updates travel, where that is not as tensors.
         listener: is told of each answer.
+        compact: the form in which updates travel, where that is not as tensors.
+        guarantee: what noise the plan asks for; ``None`` where it claims nothing.
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
         bytes_up: bytes of the accepted updates.
+        spent: site -> noise that it says it added, one event for each.
     """
 
     round: int
     template: Tensors
     listener: Listener
     compact: Compact | None = None
+    guarantee: Guarantee | None = None
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     bytes_up: int = 0
+    spent: dict[str, tuple[Event, ...]] = field(default_factory=dict)
 
     def updates(self, answers: Iterable[Answer]) -> Iterator[Update]:
         """Yield the good updates, in the order of the answers."""
@@ -70,10 +77,17 @@ class Inbox:
             raise WireError("the answer's loss or seconds are not finite")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
+        spent = events_of(fields.get("spent", []))
+        if self.guarantee is not None:
+            self.guarantee.check_told(spent)
+        elif spent:
+            raise WireError("the answer tells of noise in a run that adds none")
         if self.compact is not None:
             tensors = incoming(self.compact, tensors)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
+        if spent:
+            self.spent[answer.site] = spent
         self.accepted[answer.site] = {
             **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers", "cut") if key in fields},
             "bytes": answer.message.size_bytes,

@@ -6,18 +6,27 @@ import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import torch
+
 from wardround.aggregate import Aggregator
-from wardround.algorithms import Algorithm, AlgorithmSpec, ServerStep, Training
+from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
 from wardround.algorithms.server import Averaged
-from wardround.checker import Cohort, Mixture, check
+from wardround.algorithms.unit_gradients import mixing_layer
+from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
 from wardround.core.codec import canonical_json
+from wardround.core.context import RoundContext
+from wardround.core.update import Tensors
 from wardround.data.catalogue import Source
 from wardround.data.sites import Parts, SiteRule
 from wardround.errors import PlanError
+from wardround.privacy import Privacy
+from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
-from wardround.protect.quantise import Quantise
+from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.rounds.guarantee import Guarantee
 from wardround.screen import Norms
 from wardround.tasks.models import ModelSpec
 
@@ -84,6 +93,7 @@ class Plan:
         pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
         screens: who judges updates before they are aggregated (``[[screen]]``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
+        privacy: whose presence is hidden, and how well; ``None`` claims nothing.
     """
 
     name: str
@@ -102,6 +112,7 @@ class Plan:
     quorum: int = 0
     timeout_s: float = 0.0
     average_decay: float = 0.0
+    privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -122,15 +133,17 @@ class Plan:
         """
         encryption = self.pipeline.homomorphic
         return Mixture(
-            stages=self.pipeline.links,
+            stages=tuple(self._seen(link) for link in self.pipeline.links),
             aggregator=self.aggregator.combiner,
             screens=tuple(screen.combiner for screen in self.screens),
-            work=self.algorithm.work,
+            work=self._work(),
             cohort=Cohort(self.sites_per_round, self.quorum, num_trainers),
             open_at=self.pipeline.open_at,
             weight_total=self.weight_total,
             masking=self.pipeline.masking,
             averaged=bool(self.average_decay),
+            claims_privacy=self.privacy is not None,
+            claimed_unit=self._unit,
             deployed=deployed,
             trusts_coordinator=encryption is not None and encryption.honest_coordinator,
         )
@@ -154,10 +167,62 @@ class Plan:
 
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""
-        algorithm = self.algorithm.compose(self.training, self.server)
+        algorithm = self._calibrated().compose(self.training, self.server)
         if not self.average_decay:
             return algorithm
         return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay))
+
+    @cached_property
+    def guarantee(self) -> Guarantee | None:
+        """The noise that the claim asks for; ``None`` where nothing is claimed."""
+        if self.privacy is None:
+            return None
+        steps = self.training.steps
+        return Guarantee(self.privacy, self.algorithm, self.pipeline, self.rounds, steps, self.weight_total)
+
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> Grid | RealGrid | NoisyGrid:
+        """Return how an update to `broadcast` is written as one row of numbers in a round."""
+        noisy = self.guarantee.grid(broadcast, ctx) if self.guarantee else None
+        return noisy or self.pipeline.grid(broadcast, ctx)
+
+    @property
+    def _unit(self) -> Unit | None:
+        if self.privacy is None:
+            return None
+        return Unit.SITE if self.privacy.is_site else Unit.RECORD
+
+    def _seen(self, link: Link) -> Link:
+        """Return a stage with the unit that the claim gives its noise."""
+        noise, unit = link.contract.noise, self._unit
+        if noise is None or unit is None or self.privacy is None:
+            return link
+        made = dataclasses.replace(noise, unit=unit, seeded=self.privacy.is_seeded)
+        return Link(link.name, dataclasses.replace(link.contract, noise=made))
+
+    @cached_property
+    def _mixes_records(self) -> bool:
+        with torch.random.fork_rng():
+            return bool(mixing_layer(self.model.build(3, 2)))
+
+    def _work(self) -> Work:
+        work = self.algorithm.work
+        if not isinstance(self.algorithm, DpSgd) or self.privacy is None:
+            return work
+        own = work.noise and dataclasses.replace(work.noise, seeded=self.privacy.is_seeded)
+        counts = self.algorithm.noise == "site" and not self.training.steps
+        return dataclasses.replace(work, noise=own, counts_records=counts, mixes_records=self._mixes_records)
+
+    @property
+    def tested_norm(self) -> float | None:
+        """Bound on one update's norm against which an opened sum is tested; ``None`` where noise lengthens updates."""
+        noise, clip = self.pipeline.noise, self.pipeline.clip
+        return None if clip is None or (noise and not noise.is_central) else clip.norm
+
+    def _calibrated(self) -> AlgorithmSpec:
+        if not isinstance(self.algorithm, DpSgd) or self.privacy is None or self.guarantee is None:
+            return self.algorithm
+        multiplier = self.guarantee.multiplier if self.guarantee.trains_privately else 0.0
+        return CalibratedDpSgd(self.algorithm, self.privacy.unit, multiplier, self.privacy.is_seeded)
 
     def digest(self) -> str:
         """Return the SHA-256 of the plan, 64 hexadecimal digits; every field counts."""
@@ -166,7 +231,8 @@ class Plan:
 
 def _described(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        fields = {field.name: _described(_as_declared(field, value)) for field in dataclasses.fields(value)}
+        described = {field.name: _described(_as_declared(field, value)) for field in dataclasses.fields(value)}
+        fields = {name: member for name, member in described.items() if member is not None}
         return {"kind": type(value).__name__, **fields}
     if isinstance(value, dict):
         return {key: _described(member) for key, member in value.items()}

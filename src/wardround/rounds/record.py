@@ -25,6 +25,8 @@ class RoundRecord:
         bytes_up: bytes of the accepted updates.
         seconds: phase -> seconds at the coordinator.
         state_digest: SHA-256 of the server's state after the round.
+        privacy: ``spent``, site -> events of this round with their counts, and ``epsilon`` so far, the largest of all
+            sites, at ``delta`` (no epsilon where none is finite); ``None`` where the plan claims nothing.
     """
 
     round: int
@@ -37,6 +39,7 @@ class RoundRecord:
     bytes_up: int
     seconds: Mapping[str, float]
     state_digest: str
+    privacy: Mapping[str, Any] | None = None
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -44,7 +47,10 @@ class RoundRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        if self.privacy is None:
+            del values["privacy"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RoundRecord:

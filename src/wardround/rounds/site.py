@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,9 @@ from wardround.rounds.keyring import Credentials
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Outlet
 from wardround.rounds.plan import Plan
+from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
+from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
 from wardround.tasks.classification import Classification, load_weights, weights_of
 
@@ -72,6 +75,7 @@ class Site:
         workbench: Workbench,
         store: SiteStore,
         credentials: Credentials | None = None,
+        account: Account | None = None,
     ) -> None:
         """Check the plan for this site.
 
@@ -82,6 +86,7 @@ class Site:
             workbench: the process's network.
             store: where the site keeps what it remembers.
             credentials: who the site is and whom it trusts; needed where the plan masks or encrypts.
+            account: where what noise costs is written down; needed where the plan claims (epsilon, delta).
 
         Raises:
             PlanError: the plan is refused.
@@ -93,6 +98,7 @@ class Site:
         self._data = data
         self._bench = workbench
         self._store = store
+        self._release = Release(plan, store, account) if plan.privacy else None
         self._algorithm = plan.composed()
         self._personal = self._algorithm.personal(workbench.lend())
         self._lock = threading.Lock()
@@ -151,11 +157,13 @@ class Site:
         accepted_round = self._accepted_round(body)
         broadcast = self._broadcast(body)
         cause = ""
-        if self._outlet is not None:
+        if self._outlet is not None or self._release is not None:
             cause = f"{self._plan.digest()} {digest_of(broadcast)} {accepted_round}"
-            trained = self._outlet.trained(ctx.round, cause)
-            if trained is not None:
-                return Message(trained)
+            answered = self._answered(ctx.round, cause)
+            if answered is not None:
+                return answered
+        if self._release is not None:
+            self._release.check()
         memory = self._store.read(accepted_round)
         network = self._bench.lend(self._personal_of(memory), self._checked(broadcast))
         result = self._algorithm.local.run(
@@ -164,21 +172,36 @@ class Site:
         if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
         shared = {name: value for name, value in result.change.items() if name not in self._personal}
-        leaving = outgoing(self._plan.pipeline, shared, memory, ctx)
+        scale = self._plan.guarantee.scale if self._plan.guarantee else None
+        leaving = outgoing(self._plan.pipeline, shared, memory, ctx, scale)
         memory = {**result.memory, **self._kept(network), **leaving.residual}
         if memory:
             self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
-        fields = {
+        fields: dict[str, Any] = {
             "round": ctx.round,
             "num_examples": len(self._data.train),
             "loss": result.loss,
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
         }
-        if self._outlet is None:
-            return Message(fields, leaving.wire)
-        return Message(self._outlet.hold(ctx, cause, fields, broadcast, leaving.tensors))
+        encoded = self._outlet.encoded(ctx, broadcast, leaving.tensors) if self._outlet is not None else None
+        if self._release is not None:
+            added = (*result.events, *leaving.events, *(encoded.events if encoded is not None else ()))
+            fields["spent"] = self._release.enter(added)
+        if self._outlet is not None and encoded is not None:
+            return Message(self._outlet.hold(ctx, cause, fields, broadcast, encoded))
+        answer = Message(fields, leaving.wire)
+        if self._release is not None:
+            self._release.replies.keep(ctx.round, cause, answer)
+        return answer
+
+    def _answered(self, round_index: int, cause: str) -> Message | None:
+        """Return what this site answered before to the same request, where it may not answer anew."""
+        if self._outlet is not None:
+            trained = self._outlet.trained(round_index, cause)
+            return None if trained is None else Message(trained)
+        return self._release.replies.read(round_index, cause) if self._release is not None else None
 
     def _broadcast(self, body: Message) -> Tensors:
         return body.tensors if self._replica is None else self._replica.broadcast(_opened(body))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wardround.data.catalogue import SOURCES
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData, partition
 from wardround.errors import DataError, SiteError, TrustError
@@ -22,12 +23,14 @@ from wardround.protect.vault import passphrase_from_environment
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
+from wardround.rounds.spending import Account, refuse_uncovered
 from wardround.rounds.store import SiteStore
 from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
 from wardround.tasks.classification import Classification
 
 POOLED_SITE = "central"
+SPENDING = "spending.json"
 
 
 def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str, SiteData]:
@@ -84,8 +87,9 @@ def open_site(plan_json: str, site: str, data_root: str | None, store_root: str)
     plan = from_json(plan_json)
     store = SiteStore(Path(store_root) / site)
     credentials = deployed(plan, site)
+    account = deployed_account(plan, site, store)
     sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
-    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials)
+    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials, account)
 
 
 def deployed(plan: Plan, site: str) -> Credentials | None:
@@ -106,8 +110,8 @@ def deployed(plan: Plan, site: str) -> Credentials | None:
             which is told without the paths of this machine.
     """
     plan.check(deployed=True)
-    home = Home.of(None)
-    if not os.environ.get(HOME) and not home.folder.exists():
+    home = _home()
+    if home is None:
         return None
     with _without_paths(site):
         trust = home.trust()
@@ -117,6 +121,42 @@ def deployed(plan: Plan, site: str) -> Credentials | None:
     with _without_paths(site):
         passphrase = passphrase_from_environment()
         return Credentials(home.identity(passphrase), trust, home.plan_vault(plan.digest(), passphrase))
+
+
+def deployed_account(plan: Plan, site: str, store: SiteStore) -> Account | None:
+    """Return where a deployed site writes down what noise costs: in its home folder, across runs, with its budget.
+
+    Returns:
+        ``None`` where the plan claims nothing.
+
+    Raises:
+        TrustError: the site has a budget, and the plan claims nothing; or ``trust.toml`` cannot be used.
+    """
+    home = _home()
+    budget = None
+    if home is not None:
+        with _without_paths(site):
+            budget = home.trust().budget
+    if plan.privacy is None:
+        refuse_uncovered(budget)
+        return None
+    path = home.spending_path if home is not None else store.folder / SPENDING
+    return Account(path, account_name(plan), plan.privacy.unit, budget)
+
+
+def account_name(plan: Plan) -> str:
+    """Return what a site's account for the plan's images is called.
+
+    Where the files lie is no part of it: one data set under two names would have two accounts.
+    """
+    source = plan.data.source
+    kind = next(name for name, known in SOURCES.items() if type(source) is known)
+    return f"{kind} {getattr(source, 'dataset', '')}".strip()
+
+
+def _home() -> Home | None:
+    home = Home.of(None)
+    return home if os.environ.get(HOME) or home.folder.exists() else None
 
 
 def _check_approved(plan: Plan, site: str, trust: Trust) -> None:
@@ -140,7 +180,9 @@ def _without_paths(site: str) -> Iterator[None]:
 
 def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:
     credentials = simulated(store_root, sites, name) if plan.pipeline.needs_keys and name in sites else None
-    return _opened(plan, sites, bench, SiteStore(store_root / name), name, credentials)
+    store = SiteStore(store_root / name)
+    account = Account(store.folder / SPENDING, account_name(plan), plan.privacy.unit) if plan.privacy else None
+    return _opened(plan, sites, bench, store, name, credentials, account)
 
 
 def _opened(
@@ -150,10 +192,11 @@ def _opened(
     store: SiteStore,
     name: str,
     credentials: Credentials | None,
+    account: Account | None,
 ) -> Site:
     if name not in sites:
         raise SiteError(f"there is no data for site {name!r}: the data holds {', '.join(sites)}")
-    return Site(name, plan, sites[name], bench, store, credentials)
+    return Site(name, plan, sites[name], bench, store, credentials, account)
 
 
 def _refuse_unfit(site: str) -> None:

@@ -10,6 +10,7 @@ from wardround.errors import PlanError
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
+from wardround.study.coverage import claim
 from wardround.study.spec import to_table
 
 
@@ -53,7 +54,7 @@ def explain(plan: Plan) -> str:
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
-        _covered(plan),
+        *claim(plan),
         "",
         "Between privacy and robustness",
         *_stand(plan),
@@ -68,10 +69,6 @@ def _combined(table: dict[str, Any]) -> str:
     return (
         f"{screens} -> {_settings(table['aggregator'], 'name')}" if screens else _settings(table["aggregator"], "name")
     )
-
-
-def _covered(plan: Plan) -> str:
-    return "(epsilon, delta) covers nothing: no noise is added."
 
 
 def _protection(plan: Plan) -> list[str]:

@@ -18,6 +18,7 @@ from wardround.algorithms.server import SERVERS
 from wardround.data.catalogue import SOURCES
 from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
+from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.screen import SCREENS
@@ -41,6 +42,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
 _TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int", "float"))
 _OPENER = "open_at"
 _STAGES = "protect"
+_PRIVACY = "privacy"
 _SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation")
 
@@ -74,10 +76,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in _TABLES:
+    for name in (*_TABLES, _PRIVACY):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -96,6 +98,7 @@ def parse(table: Table) -> Plan:
     }
     for name in ("model", "algorithm", "server", "aggregator"):
         components[name] = _choose(name, table.get(name, {}))
+    components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -122,6 +125,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[name] = _table_of(name, getattr(plan, name))
     table[_OPENER] = plan.pipeline.open_at
     table[_STAGES] = [_table_of(_STAGES, stage) for stage in plan.pipeline.stages]
+    if plan.privacy:
+        table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {

@@ -39,17 +39,30 @@ CKKS = Link("ckks", Homomorphic("ckks").contract)
 TOPK = Link("topk", Contract(REAL, Numbers.REAL, picks_coordinates=Picks.OWN))
 GROWING = Link("growing", Contract(REAL, Numbers.REAL, norm=Norm.GROWS))
 CODES = Link("codes", Contract(REAL, Numbers.CODES, norm=Norm.INFLATES))
+PUBLIC = Link("randomk", Contract(REAL, Numbers.REAL, picks_coordinates=Picks.SHARED, remembers=True))
 MEDIAN = Combiner("median", View.EACH)
 COUNTED = Combiner("mean", View.SUM, Weights.REPORTED)
 CENTRAL, LOCAL = Work("central", pooled=True), Work("local", shares=False)
 
 
-def noise(covers: View = View.EACH, unit: Unit = Unit.SITE, seeded: bool = False) -> Link:
-    return Link("noise", Contract(REAL, Numbers.REAL, norm=Norm.INFLATES, noise=Noise(covers, unit, seeded)))
+def noise(covers: View = View.EACH, unit: Unit = Unit.SITE, seeded: bool = False, by_opener: bool = False) -> Link:
+    made = Noise(covers, unit, seeded, by_opener)
+    return Link("noise", Contract(REAL, Numbers.REAL, norm=Norm.INFLATES, noise=made))
+
+
+def masked(*links: Link, threshold: int = 2, bisects: bool = False) -> Mixture:
+    return replace(staged(*links, QUANTISE, MASKS), masking=Masking(threshold, 2, 255, bisects))
+
+
+BOUNDED = Work("dpsgd", bounds_records=True)
+OWN_NOISE = replace(BOUNDED, noise=Noise(View.EACH, Unit.RECORD))
+CENTRAL_NOISE = noise(View.SUM, by_opener=True)
 
 
 def staged(*links: Link) -> Mixture:
-    return Mixture(links, weight_total=64, masking=Masking(0, 2, 255) if MASKS in links else None)
+    masking = Masking(0, 2, 255) if MASKS in links else None
+    claims = any(link.contract.noise for link in links)
+    return Mixture(links, weight_total=64, masking=masking, claims_privacy=claims)
 
 
 def of(size: int, *links: Link) -> Mixture:
@@ -88,7 +101,18 @@ ALONE: dict[str, Mixture] = {
     "claim-without-noise": Mixture(claims_privacy=True),
     "reported-weights": replace(staged(CLIP, noise()), aggregator=COUNTED),
     "seeded-noise": replace(staged(CLIP, noise(seeded=True)), deployed=True),
-    "mixed-records": Mixture(work=Work(bounds_records=True, mixes_records=True)),
+    "noise-without-claim": replace(staged(CLIP, noise()), claims_privacy=False),
+    "other-unit": Mixture(work=OWN_NOISE, claims_privacy=True, claimed_unit=Unit.SITE),
+    "noise-twice": replace(staged(CLIP, noise()), work=OWN_NOISE),
+    "opener-knows-noise": staged(CLIP, CENTRAL_NOISE, QUANTISE, MASKS, PACKED),
+    "shares-without-threshold": masked(CLIP, noise(View.SUM), threshold=0),
+    "shares-bisected": masked(CLIP, noise(View.SUM), bisects=True),
+    "shares-without-range": replace(masked(noise(View.SUM, Unit.RECORD)), work=BOUNDED),
+    "noise-of-no-sum": replace(staged(CLIP, CENTRAL_NOISE), aggregator=MEDIAN),
+    "codes-before-noise": staged(CLIP, CENTRAL_NOISE, CODES),
+    "feedback-before-noise": replace(staged(PUBLIC, noise(unit=Unit.RECORD)), work=BOUNDED),
+    "steps-by-count": Mixture(work=replace(OWN_NOISE, counts_records=True), claims_privacy=True),
+    "mixed-records": Mixture(work=replace(OWN_NOISE, mixes_records=True), claims_privacy=True),
 }
 """Rule -> a mixture that breaks it and no other."""
 
@@ -118,7 +142,10 @@ SOUND: dict[str, Mixture] = {
     "ckks": staged(CLIP, CKKS),
     "robust in the clear": replace(staged(TOPK, CODES), aggregator=MEDIAN, screens=(Combiner("norms", View.EACH),)),
     "coordinates chosen after the noise": replace(staged(CLIP, noise(), TOPK), claims_privacy=True),
-    "shares of noise under masks": replace(staged(CLIP, noise(View.SUM), QUANTISE, MASKS), claims_privacy=True),
+    "shares of noise under masks": replace(masked(CLIP, noise(View.SUM)), claims_privacy=True),
+    "the coordinator's noise": replace(staged(CLIP, CENTRAL_NOISE, QUANTISE), claims_privacy=True),
+    "feedback of sites": replace(staged(PUBLIC, CLIP, noise()), claims_privacy=True),
+    "feedback of what has noise": replace(staged(noise(unit=Unit.RECORD), TOPK), work=BOUNDED),
     "records bounded by the training": replace(
         staged(noise(View.EACH, Unit.RECORD)), work=Work(bounds_records=True), claims_privacy=True
     ),

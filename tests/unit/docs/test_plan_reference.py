@@ -6,12 +6,14 @@ import dataclasses
 import json
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from wardround.algorithms import Training
 from wardround.data.sites import Parts
+from wardround.privacy import Privacy, epsilon_of
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
@@ -24,7 +26,12 @@ TEMPLATE = Path(__file__).parents[3] / "src" / "wardround" / "study" / "template
 CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values() for name, kind in registry.items()]
 
 
-TABLES = [("`[training]`", Training), ("`[data.parts]`", Parts), ("`[evaluation]`", Evaluation)]
+TABLES = [
+    ("`[training]`", Training),
+    ("`[data.parts]`", Parts),
+    ("`[evaluation]`", Evaluation),
+    ("## `[privacy]`", Privacy),
+]
 
 
 def row_of(section: str, key: str) -> list[str]:
@@ -93,3 +100,13 @@ def test_the_template_s_stages_are_a_plan_once_their_comment_signs_are_off() -> 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the fenced blocks of one language on a page."""
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_privacy_example_is_a_plan_whose_noise_meets_its_claim() -> None:
+    block = next(found for found in blocks(PAGE, "toml") if "[privacy]" in found)
+    plan = parse({"name": "example", **tomllib.loads(block)})
+    plan.check()
+    assert plan.guarantee is not None
+    assert plan.privacy is not None
+    spent = Counter(plan.guarantee.events_of_round() * plan.rounds)
+    assert 0.99 * plan.privacy.epsilon < epsilon_of(spent, plan.privacy.delta) <= plan.privacy.epsilon

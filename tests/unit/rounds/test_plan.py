@@ -15,6 +15,7 @@ from wardround.algorithms.server import SERVERS, Averaged
 from wardround.data.catalogue import SOURCES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
+from wardround.privacy import Privacy
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation, Plan
@@ -25,6 +26,7 @@ from wardround.tasks.models import MODELS, MonaiNet
 BASE = tiny.plan()
 
 # Valid values that differ from the defaults, for fields that do not take any value of their type.
+CLAIM = Privacy("image", 1e-5, epsilon=1.0)
 OTHER: dict[str, Any] = {
     "name": "other",
     "average_decay": 0.5,
@@ -60,10 +62,20 @@ OTHER: dict[str, Any] = {
     "by": "site",
     "stem": "large",
     "stem_stride": 1,
+    "sampling_rate": 0.5,
+    "noise": "sum",
+    "mechanism": "discrete_gaussian",
+    "at": "coordinator",
+    "unit": "site",
+    "randomness": "seed",
+    "delta": 1e-6,
+    "noise_multiplier": 2.5,
+    "privacy": CLAIM,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
     ("ServerSgd", "nesterov"): {"momentum": 0.5},
+    ("Privacy", "noise_multiplier"): {"epsilon": 0.0, "noise_multiplier": 1.5},
 }
 
 
@@ -102,6 +114,7 @@ def other(value: Any, field: str) -> Any:
 
 def variants() -> Iterator[Plan]:
     yield BASE
+    yield dataclasses.replace(BASE, privacy=CLAIM)
     for stage in STAGES.values():
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
@@ -148,7 +161,7 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     digests = {plan.digest() for plan in variants()}
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default).
-    assert len(digests) == count - 5 + 1
+    assert len(digests) == count - 5 + 2  # and one with a claim
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

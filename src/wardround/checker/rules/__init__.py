@@ -8,14 +8,15 @@ from wardround.checker.mixture import Mixture
 from wardround.checker.rule import Refusal, Rule
 from wardround.checker.rules.noise import NOISE
 from wardround.checker.rules.numbers import NUMBERS
+from wardround.checker.rules.privacy import PRIVACY
 from wardround.checker.rules.rounds import ROUNDS
 from wardround.checker.rules.sums import SUMS
 from wardround.errors import PlanError
 
-RULES: dict[str, Rule] = {rule.name: rule for rule in (*ROUNDS, *NUMBERS, *SUMS, *NOISE)}
+RULES: dict[str, Rule] = {rule.name: rule for rule in (*ROUNDS, *NUMBERS, *SUMS, *NOISE, *PRIVACY)}
 """Every rule by its identifier, in the order in which refusals are told."""
 
-__all__ = ["NOISE", "NUMBERS", "ROUNDS", "RULES", "SUMS", "check", "refusals"]
+__all__ = ["NOISE", "NUMBERS", "PRIVACY", "ROUNDS", "RULES", "SUMS", "check", "refusals"]
 
 
 def refusals(mixture: Mixture, rules: Iterable[Rule] | None = None) -> list[Refusal]:

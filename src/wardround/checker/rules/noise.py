@@ -26,8 +26,8 @@ def _without_bound(mixture: Mixture) -> Sequence[str]:
 def _coordinates_before(mixture: Mixture) -> Sequence[str]:
     return [
         f"{link.name} before {name}"
-        for place, name, _ in _staged(mixture)
-        for link in mixture.stages[:place]
+        for place, name, noise in _staged(mixture)
+        for link in mixture.before_noise(place, noise)
         if link.contract.picks_coordinates is Picks.OWN
     ]
 
@@ -35,7 +35,7 @@ def _coordinates_before(mixture: Mixture) -> Sequence[str]:
 def _share_seen(mixture: Mixture) -> Sequence[str]:
     if mixture.hides(View.EACH):
         return []
-    return [name for name, noise in mixture.noises if noise.covers is View.SUM]
+    return [name for name, noise in mixture.noises if noise.covers is View.SUM and not noise.by_opener]
 
 
 def _claimed(mixture: Mixture) -> Sequence[str]:
