@@ -39,9 +39,17 @@ def _opener_knows(mixture: Mixture) -> Sequence[str]:
 
 
 def _without_threshold(mixture: Mixture) -> Sequence[str]:
-    if mixture.masking is None or mixture.masking.threshold:
+    told = mixture.masking is not None and mixture.masking.threshold
+    if told or not mixture.hides(View.EACH):
         return []
     return [f"{name} in shares without a threshold of the masks" for _, name, _ in _shares(mixture)]
+
+
+def _judged(mixture: Mixture) -> Sequence[str]:
+    names = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
+    return [
+        f"{name} by whoever opens the sum, with {judge}" for name, n in mixture.noises if n.by_opener for judge in names
+    ]
 
 
 def _bisected(mixture: Mixture) -> Sequence[str]:
@@ -134,6 +142,12 @@ PRIVACY = (
         "integers with noise need a range, which follows from a bound on what one site sends",
         "put a clip stage before it",
         _without_range,
+    ),
+    Rule(
+        "sum-for-central-noise",
+        "its noise is made for a sum, and one unit may move what judges each update by much more",
+        'aggregate with "mean" and without screens, or let each site add the noise',
+        _judged,
     ),
     Rule(
         "codes-before-noise",
