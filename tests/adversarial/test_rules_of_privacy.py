@@ -115,7 +115,7 @@ def test_shares_without_range(lift: Lift) -> None:
 
 
 def test_sum_for_central_noise(lift: Lift) -> None:
-    """One site of norm 1 moves a median of three, counted three times as a sum is, by 3: noise made for 1 hides it not."""
+    """One site of norm 1 moves three times the median of three by 3: noise made for a distance of 1 does not hide it."""
     plan = replace(
         tiny.private("site, the coordinator's"), aggregator=tiny.plan(aggregator={"name": "median"}).aggregator
     )
