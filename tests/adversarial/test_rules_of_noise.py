@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from observer import CLIPPED, SIGMA, allowed, told_apart
 from torch import nn
 
 from wardround.aggregate import Mean
-from wardround.checker import (
-    Combiner,
-    Contract,
-    Link,
-    Masking,
-    Mixture,
-    Noise,
-    Norm,
-    Numbers,
-    Unit,
-    View,
-    Weights,
-    Work,
-    check,
-)
+from wardround.checker import Combiner, Contract, Link, Mixture, Noise, Norm, Numbers, Unit, View, Weights, Work, check
+from wardround.checker.mixture import Masking
 from wardround.core.update import Update
 from wardround.errors import PlanError
 from wardround.protect.clip import Clip, clip_to_norm
@@ -38,41 +23,25 @@ from wardround.protect.sparsify import RandomK, TopK
 
 REAL = frozenset({Numbers.REAL})
 CLIP, TOPK, QUANTISE, MASKS = Pipeline((Clip(1.0), TopK(0.1), Quantise(), Masks())).links
-CLIPPED, SIGMA, DRAWS = 1.0, 2.0, 4000
 
 
 def noise(covers: View = View.EACH, seeded: bool = False) -> Link:
     return Link("noise", Contract(REAL, Numbers.REAL, norm=Norm.INFLATES, noise=Noise(covers, Unit.SITE, seeded)))
 
 
-def claimed(*stages: Link, **facts: Any) -> Mixture:
-    """Return a mixture that claims (epsilon, delta)."""
-    return Mixture(stages, claims_privacy=True, **facts)
-
-
 def refuses(rule: str, mixture: Mixture, instead: Mixture) -> None:
+    """See that a rule refuses a mixture, and not what should be done instead; both claim what noise they have."""
+    claims = rule == "claim-without-noise" or bool(mixture.noises)
+    mixture, instead = replace(mixture, claims_privacy=claims), replace(instead, claims_privacy=claims)
     with pytest.raises(PlanError) as refused:
         check(mixture)
     assert refused.value.rule == rule
     check(instead)
 
 
-def told_apart(draw: Callable[[bool, np.random.Generator], float]) -> float:
-    """Return the share of draws that the best single threshold sorts right; half is guessing."""
-    rng = np.random.default_rng(0)
-    without, present = (np.array([draw(there, rng) for _ in range(DRAWS)]) for there in (False, True))
-    cuts = np.quantile(np.concatenate([without, present]), np.linspace(0, 1, 201))
-    return float(max(((without <= cut).mean() + (present > cut).mean()) / 2 for cut in cuts))
-
-
-def allowed(distance: float, sigma: float) -> float:
-    """What Gaussian noise lets the best observer get right: Phi(distance / 2 sigma), and four deviations of luck."""
-    return 0.5 * (1 + math.erf(distance / sigma / 8**0.5)) + 4 * 0.5 / DRAWS**0.5
-
-
 def test_noise_without_bound() -> None:
     """Noise made for an update of norm 1 hides no update of norm 50."""
-    refuses("noise-without-bound", claimed(noise()), claimed(CLIP, noise()))
+    refuses("noise-without-bound", Mixture((noise(),)), Mixture((CLIP, noise())))
     update = {"net/a": np.array([50.0])}
 
     def seen(bound: float) -> float:
@@ -85,7 +54,7 @@ def test_noise_without_bound() -> None:
 
 def test_coordinates_before_noise() -> None:
     """Which coordinate was chosen tells whether the site was there, whatever noise lies on its value."""
-    refuses("coordinates-before-noise", claimed(TOPK, CLIP, noise()), claimed(CLIP, noise(), TOPK))
+    refuses("coordinates-before-noise", Mixture((TOPK, CLIP, noise())), Mixture((CLIP, noise(), TOPK)))
     base = np.array([1.0, 0.9, 0.0, 0.0], np.float32)
     own = np.array([0.0, 0.2, 0.0, 0.0], np.float32)
 
@@ -104,9 +73,8 @@ def test_coordinates_before_noise() -> None:
 def test_share_of_noise_seen() -> None:
     """Of a hundred sites each adds a hundredth of the variance: enough for the sum, nothing for one update."""
     sites = 100
-    masking = Masking(60, 2, 255)
-    hidden = claimed(CLIP, noise(View.SUM), QUANTISE, MASKS, masking=masking)
-    refuses("share-of-noise-seen", claimed(CLIP, noise(View.SUM)), hidden)
+    hidden = Mixture((CLIP, noise(View.SUM), QUANTISE, MASKS), masking=Masking(2, 2, 255))
+    refuses("share-of-noise-seen", Mixture((CLIP, noise(View.SUM))), hidden)
     share = SIGMA / sites**0.5
     assert told_apart(lambda there, rng: there * CLIPPED + share * rng.normal()) > 0.98
     assert told_apart(lambda there, rng: there * CLIPPED + float(share * rng.normal(size=sites).sum())) < allowed(
@@ -116,18 +84,19 @@ def test_share_of_noise_seen() -> None:
 
 def test_claim_without_noise() -> None:
     """The same training gives the same update: with one record more another, every time."""
-    refuses("claim-without-noise", claimed(CLIP), claimed(CLIP, noise()))
+    claimed = Mixture((CLIP,), claims_privacy=True)
+    refuses("claim-without-noise", claimed, Mixture((CLIP, noise()), claims_privacy=True))
     assert told_apart(lambda there, rng: there * 1e-9) == 1.0
 
 
 def test_reported_weights() -> None:
     """A site that claims a thousand times its images moves the mean ten times as far as the noise is made for."""
     counted = Combiner("mean", View.SUM, Weights.REPORTED)
-    refuses("reported-weights", claimed(CLIP, noise(), aggregator=counted), claimed(CLIP, noise()))
+    refuses("reported-weights", Mixture((CLIP, noise()), aggregator=counted), Mixture((CLIP, noise())))
 
-    def moved(weighting: str, images: int) -> float:
+    def moved(weighting: str, claimed: int) -> float:
         others = [Update(f"s{i}", 0, {"x": np.zeros(1, np.float32)}, 100) for i in range(9)]
-        one = Update("t", 0, {"x": np.array([CLIPPED], np.float32)}, images)
+        one = Update("t", 0, {"x": np.array([CLIPPED], np.float32)}, claimed)
         return float(Mean(weighting).combine([*others, one]).mean()["x"][0])
 
     assert moved("uniform", 100) == moved("uniform", 100_000) == pytest.approx(CLIPPED / 10)
@@ -137,7 +106,7 @@ def test_reported_weights() -> None:
 def test_seeded_noise() -> None:
     """Whoever has the plan draws the same noise and takes it off."""
     stages = (CLIP, noise(seeded=True))
-    refuses("seeded-noise", claimed(*stages, deployed=True), claimed(*stages))
+    refuses("seeded-noise", Mixture(stages, deployed=True), Mixture(stages))
     update = np.linspace(-1, 1, 9)
     sent = update + SIGMA * tiny.context(0, "east").rng("noise").normal(size=9)
     np.testing.assert_allclose(sent - SIGMA * tiny.context(0, "east").rng("noise").normal(size=9), update)
@@ -173,7 +142,7 @@ def test_mixed_records(mixes: bool) -> None:
     """One record taken away moves a sum of clipped gradients by more than the clip, through the others' statistics."""
     if mixes:
         sound = Work(bounds_records=True, noise=Noise(View.EACH, Unit.RECORD))
-        refuses("mixed-records", claimed(work=replace(sound, mixes_records=True)), claimed(work=sound))
+        refuses("mixed-records", Mixture(work=replace(sound, mixes_records=True)), Mixture(work=sound))
     network = Net(nn.BatchNorm2d(4) if mixes else nn.GroupNorm(2, 4))
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(16, 1, 8, 8, generator=generator)

@@ -108,7 +108,7 @@ ALONE: dict[str, Mixture] = {
     "shares-without-threshold": masked(CLIP, noise(View.SUM), threshold=0),
     "shares-bisected": masked(CLIP, noise(View.SUM), bisects=True),
     "shares-without-range": replace(masked(noise(View.SUM, Unit.RECORD)), work=BOUNDED),
-    "sum-for-central-noise": replace(staged(CLIP, CENTRAL_NOISE), aggregator=MEDIAN),
+    "noise-of-no-sum": replace(staged(CLIP, CENTRAL_NOISE), aggregator=MEDIAN),
     "codes-before-noise": staged(CLIP, CENTRAL_NOISE, CODES),
     "feedback-before-noise": replace(staged(PUBLIC, noise(unit=Unit.RECORD)), work=BOUNDED),
     "steps-by-count": Mixture(work=replace(OWN_NOISE, counts_records=True), claims_privacy=True),

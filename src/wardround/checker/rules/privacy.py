@@ -39,17 +39,10 @@ def _opener_knows(mixture: Mixture) -> Sequence[str]:
 
 
 def _without_threshold(mixture: Mixture) -> Sequence[str]:
-    told = mixture.masking is not None and mixture.masking.threshold
-    if told or not mixture.hides(View.EACH):
+    counted = mixture.masking is not None and mixture.masking.threshold
+    if counted or not mixture.hides(View.EACH):  # what hides nothing is refused for that
         return []
     return [f"{name} in shares without a threshold of the masks" for _, name, _ in _shares(mixture)]
-
-
-def _judged(mixture: Mixture) -> Sequence[str]:
-    names = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
-    return [
-        f"{name} by whoever opens the sum, with {judge}" for name, n in mixture.noises if n.by_opener for judge in names
-    ]
 
 
 def _bisected(mixture: Mixture) -> Sequence[str]:
@@ -89,6 +82,11 @@ def _feedback_before(mixture: Mixture) -> Sequence[str]:
         for name, noise, earlier in _before_noise(mixture)
         if noise.unit is Unit.RECORD and earlier.contract.remembers
     ]
+
+
+def _of_no_sum(mixture: Mixture) -> Sequence[str]:
+    judges = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
+    return [f"{name} behind {judge}" for name, noise in mixture.noises if noise.by_opener for judge in judges]
 
 
 def _steps_by_count(mixture: Mixture) -> Sequence[str]:
@@ -144,12 +142,6 @@ PRIVACY = (
         _without_range,
     ),
     Rule(
-        "sum-for-central-noise",
-        "its noise is made for a sum, and one unit may move what judges each update by much more",
-        'aggregate with "mean" and without screens, or let each site add the noise',
-        _judged,
-    ),
-    Rule(
         "codes-before-noise",
         "int8 codes count in units that follow from the site's own update, so that one unit may move all of them",
         "make updates small with quantise, or let each site add the noise before the int8 stage",
@@ -160,6 +152,12 @@ PRIVACY = (
         "what is left out of one round comes back in a later one, and one image counts there too, whether drawn or not",
         "say feedback = false, or add the noise before",
         _feedback_before,
+    ),
+    Rule(
+        "noise-of-no-sum",
+        "noise made for a sum does not fit a median, nor what a screen left of a sum: one site may move it further",
+        'aggregate with "mean" and without screens, or let each site add the noise',
+        _of_no_sum,
     ),
     Rule(
         "steps-by-count",
