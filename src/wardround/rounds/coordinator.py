@@ -105,6 +105,8 @@ class Coordinator:
             start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
             server = self._server(algorithm, start if state is None else state, digest_of(start), records)
             template = algorithm.server.broadcast(start)
+            if self.plan.guarantee is not None:
+                self.plan.guarantee.check_fits(template)
             examples = {site: facts[site]["num_train"] for site in trainers}
             exchange = self._exchange(template, server, roster, examples)
             memories: dict[str, int] = {}
