@@ -13,11 +13,15 @@ from wardround.aggregate import Aggregator
 from wardround.core.codec import Message, decode, encode
 from wardround.core.context import RoundContext
 from wardround.core.update import Aggregate, Tensors, Update, of_group
+from wardround.privacy.words import Words
 from wardround.protect.lattice import LatticeKey, Sealer
 from wardround.protect.lattice_parameters import LatticeParameters
+from wardround.protect.noise import NoiseScale
+from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.outgoing import RESIDUAL, Outgoing, incoming, outgoing
 from wardround.protect.pipeline import Pipeline, Stage
-from wardround.protect.quantise import Quantise, integer_weights
+from wardround.protect.quantise import Grid, Quantise, RealGrid, integer_weights
+from wardround.protect.row import Row
 from wardround.protect.scheme import Scheme
 from wardround.rounds.opening import Opening
 from wardround.screen import Norms
@@ -33,6 +37,7 @@ class Round:
         examples: site -> training examples.
         broadcast: what the updates are differences to.
         ctx: the round.
+        scale: of noise, if a stage adds any.
     """
 
     updates: Mapping[str, Tensors]
@@ -40,6 +45,7 @@ class Round:
     examples: Mapping[str, int]
     broadcast: Tensors
     ctx: RoundContext
+    scale: NoiseScale | None = None
 
 
 def executed(
@@ -48,7 +54,7 @@ def executed(
     """Return the mean update, and site -> its next memory."""
     pipeline = Pipeline(tuple(stages))
     leaving = {
-        site: outgoing(pipeline, change, of.memories.get(site, {}), mixtures.at(site, of.ctx))
+        site: outgoing(pipeline, change, of.memories.get(site, {}), mixtures.at(site, of.ctx), of.scale)
         for site, change in of.updates.items()
     }
     memories: dict[str, Tensors] = {site: dict(each.residual) for site, each in leaving.items()}
@@ -76,15 +82,13 @@ def _summed(pipeline: Pipeline, aggregator: Aggregator, leaving: Mapping[str, Ou
     """Sum frames; masks are uniform and cancel, as those of the protocol do, which has tests of its own."""
     total_weight = pipeline.quantise.weight_total if pipeline.quantise else Quantise().weight_total
     scheme = Scheme.of(pipeline, total_weight)
-    grid = pipeline.grid(of.broadcast, of.ctx)
+    grid = _grid(pipeline, of)
     weights = dict.fromkeys(leaving, 1)
     if aggregator.weighting == "examples":
         weights = integer_weights(of.examples, total_weight)
     sealer = sealer_of(scheme.lattice) if scheme.lattice else None
     opening = Opening(scheme, grid, tuple(leaving), sum(weights.values()))
-    rows = {
-        site: grid.encode(each.tensors, mixtures.at(site, of.ctx).rng("quantise"))[0] for site, each in leaving.items()
-    }
+    rows = {site: _encoded(grid, each.tensors, mixtures.at(site, of.ctx)) for site, each in leaving.items()}
     assert grid.num_values == pipeline.num_values(sum(value.size for value in of.broadcast.values()))
     for number, part in enumerate(scheme.parts(grid.num_values)):
         total = scheme.running_sum(part)
@@ -95,7 +99,20 @@ def _summed(pipeline: Pipeline, aggregator: Aggregator, leaving: Mapping[str, Ou
             words = scheme.masked(words, masks[site]) if masks else words
             total.add(scheme.seal(words, sealer), 1 if masks else weights[site])
         opening.take(number, total.frame(), sealer)
-    return opening.aggregate(pipeline.clip.norm if pipeline.clip else None)
+    lengthened = pipeline.noise is not None and not pipeline.noise.is_central
+    return opening.aggregate(pipeline.clip.norm if pipeline.clip and not lengthened else None)
+
+
+def _grid(pipeline: Pipeline, of: Round) -> Grid | RealGrid | NoisyGrid:
+    if of.scale is None or pipeline.noise is None or not pipeline.noise.is_discrete:
+        return pipeline.grid(of.broadcast, of.ctx)
+    return mixtures.noisy_grid(pipeline, Row.of(of.broadcast), of.ctx, of.scale, 2 * len(of.updates))
+
+
+def _encoded(grid: Grid | RealGrid | NoisyGrid, change: Tensors, ctx: RoundContext) -> np.ndarray:
+    if isinstance(grid, NoisyGrid):
+        return grid.encode(change, Words.at(ctx, "noise", seeded=True))[0]
+    return grid.encode(change, ctx.rng("quantise"))[0]
 
 
 def _masks(scheme: Scheme, part: slice, sites: Sequence[str], ctx: RoundContext) -> dict[str, np.ndarray]:

@@ -15,12 +15,16 @@ from wardround.checker import refusals
 from wardround.core.context import RoundContext
 from wardround.protect.clip import Clip
 from wardround.protect.int8 import Int8
+from wardround.protect.noise import NoiseScale
 from wardround.protect.pipeline import Stage
 from wardround.protect.quantise import Quantise
 from wardround.protect.sparsify import RandomK, Threshold, TopK
 from wardround.screen import Norms
 
 ROUNDS = 2
+CLIPS = (0.05, 0.5, 5.0)
+BITS = (8, 12, 16, 24, 32)
+MULTIPLIER = 0.3
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def draw(seed: int, longer_than: int) -> Sample:
 def _drawn(stage: Stage, rng: np.random.Generator) -> Stage:
     """Return the stage with other settings and the same contract."""
     if isinstance(stage, Clip):
-        return Clip(float(rng.choice([0.05, 0.5, 5.0])))
+        return Clip(float(rng.choice(CLIPS)))
     if isinstance(stage, TopK):
         fed = bool(rng.integers(2))
         others = (Threshold(float(rng.choice([0.01, 0.1])), fed), TopK(float(rng.uniform(0.01, 1.0)), fed))
@@ -70,7 +74,7 @@ def _drawn(stage: Stage, rng: np.random.Generator) -> Stage:
         return Int8(bool(rng.integers(2)))
     if isinstance(stage, Quantise):
         # A range above what a change can be: what is cut is counted and told, and no rounding error.
-        return Quantise(int(rng.choice([8, 12, 16, 24, 32])), int(rng.choice([8, 64, 500])), floor=12.0)
+        return Quantise(int(rng.choice(BITS)), int(rng.choice([8, 64, 500])), floor=12.0)
     return stage
 
 
@@ -88,6 +92,8 @@ def held_against_reference(sample: Sample) -> None:
     broadcast = {name: 12 + _floats(rng, shape, 1.0) for name, shape in shapes.items()}
     examples = {site: int(rng.integers(1, 3000)) for site in names}
     memories: dict[str, Any] = {}
+    clip = next((stage.norm for stage in sample.stages if isinstance(stage, Clip)), 1.0)
+    scale = NoiseScale(MULTIPLIER, clip, 1.0, True, True) if mixtures.NOISES & set(sample.word) else None
     for index in range(ROUNDS):
         # Long and short sites, never close to what a screen lets through.
         sizes = {site: float(rng.choice([0.01, 0.016]) * (30 if place == 0 else 1)) for place, site in enumerate(names)}
@@ -102,8 +108,9 @@ def held_against_reference(sample: Sample) -> None:
             examples,
             broadcast,
             ctx,
+            scale,
         )
-        of = mixture_rounds.Round(updates, memories, examples, broadcast, ctx)
+        of = mixture_rounds.Round(updates, memories, examples, broadcast, ctx, scale)
         mean, memories = mixture_rounds.executed(
             sample.stages, sample.aggregator, sample.screens if index == 0 else (), of
         )

@@ -131,7 +131,7 @@ class Runner:
         began = time.process_time()
         sites = sites_of(plan, self.data_root)
         folder = RunFolder(path)
-        if plan.pipeline.needs_keys:
+        if plan.needs_keys:
             introduce_sites(folder.store_root, list(sites))
         fabric = LocalFabric(list(sites), opener_for(plan, sites, folder.store_root, self.data_root))
         run_plan(plan, fabric, path, path.exists(), Silent(), self.data_root)

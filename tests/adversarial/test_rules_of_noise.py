@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from observer import CLIPPED, SIGMA, allowed, told_apart
 from torch import nn
 
 from wardround.aggregate import Mean
 from wardround.checker import Combiner, Contract, Link, Mixture, Noise, Norm, Numbers, Unit, View, Weights, Work, check
+from wardround.checker.mixture import Masking
 from wardround.core.update import Update
 from wardround.errors import PlanError
 from wardround.protect.clip import Clip, clip_to_norm
@@ -22,7 +23,6 @@ from wardround.protect.sparsify import RandomK, TopK
 
 REAL = frozenset({Numbers.REAL})
 CLIP, TOPK, QUANTISE, MASKS = Pipeline((Clip(1.0), TopK(0.1), Quantise(), Masks())).links
-CLIPPED, SIGMA, DRAWS = 1.0, 2.0, 4000
 
 
 def noise(covers: View = View.EACH, seeded: bool = False) -> Link:
@@ -30,23 +30,13 @@ def noise(covers: View = View.EACH, seeded: bool = False) -> Link:
 
 
 def refuses(rule: str, mixture: Mixture, instead: Mixture) -> None:
+    """See that a rule refuses a mixture, and not what should be done instead; both claim what noise they have."""
+    claims = rule == "claim-without-noise" or bool(mixture.noises)
+    mixture, instead = replace(mixture, claims_privacy=claims), replace(instead, claims_privacy=claims)
     with pytest.raises(PlanError) as refused:
         check(mixture)
     assert refused.value.rule == rule
     check(instead)
-
-
-def told_apart(draw: Callable[[bool, np.random.Generator], float]) -> float:
-    """Return the share of draws that the best single threshold sorts right; half is guessing."""
-    rng = np.random.default_rng(0)
-    without, present = (np.array([draw(there, rng) for _ in range(DRAWS)]) for there in (False, True))
-    cuts = np.quantile(np.concatenate([without, present]), np.linspace(0, 1, 201))
-    return float(max(((without <= cut).mean() + (present > cut).mean()) / 2 for cut in cuts))
-
-
-def allowed(distance: float, sigma: float) -> float:
-    """What Gaussian noise lets the best observer get right: Phi(distance / 2 sigma), and four deviations of luck."""
-    return 0.5 * (1 + math.erf(distance / sigma / 8**0.5)) + 4 * 0.5 / DRAWS**0.5
 
 
 def test_noise_without_bound() -> None:
@@ -83,7 +73,7 @@ def test_coordinates_before_noise() -> None:
 def test_share_of_noise_seen() -> None:
     """Of a hundred sites each adds a hundredth of the variance: enough for the sum, nothing for one update."""
     sites = 100
-    hidden = Mixture((CLIP, noise(View.SUM), QUANTISE, MASKS))
+    hidden = Mixture((CLIP, noise(View.SUM), QUANTISE, MASKS), masking=Masking(2, 2, 255))
     refuses("share-of-noise-seen", Mixture((CLIP, noise(View.SUM))), hidden)
     share = SIGMA / sites**0.5
     assert told_apart(lambda there, rng: there * CLIPPED + share * rng.normal()) > 0.98
@@ -151,8 +141,8 @@ def clipped_sum(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, 
 def test_mixed_records(mixes: bool) -> None:
     """One record taken away moves a sum of clipped gradients by more than the clip, through the others' statistics."""
     if mixes:
-        sound = Work(bounds_records=True)
-        refuses("mixed-records", Mixture(work=Work(bounds_records=True, mixes_records=True)), Mixture(work=sound))
+        sound = Work(bounds_records=True, noise=Noise(View.EACH, Unit.RECORD))
+        refuses("mixed-records", Mixture(work=replace(sound, mixes_records=True)), Mixture(work=sound))
     network = Net(nn.BatchNorm2d(4) if mixes else nn.GroupNorm(2, 4))
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(16, 1, 8, 8, generator=generator)

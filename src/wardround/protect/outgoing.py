@@ -78,7 +78,9 @@ def outgoing(
     if compact is not None:
         wire = {UPDATE: compact.write(value, ctx.rng("int8"))}
         if pipeline.int8 and pipeline.int8.feedback:
-            _add(left, difference(value, incoming(compact, wire)))
+            # Noise on coordinates that nobody chose does not travel, and is no loss.
+            travelling = compact.row.tensors(compact.row.values(value, np.float32))
+            _add(left, difference(travelling, incoming(compact, wire)))
     return Outgoing(value, wire, in_group(left, RESIDUAL) if pipeline.feeds_back else {}, events)
 
 

@@ -36,6 +36,7 @@ class Collected:
         total: the sum, where it was formed in the clear.
         groups: numbers of the opened groups, where frames were summed.
         spent: site -> noise that it added, one event for each; also of sites that were lost later on.
+        refused: see `RoundRecord.refused`.
     """
 
     sites: tuple[str, ...]
@@ -47,6 +48,7 @@ class Collected:
     total: Aggregate | None = None
     groups: tuple[int, ...] = ()
     spent: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Exchange(Protocol):
@@ -86,8 +88,19 @@ class ClearExchange:
         total = self.plan.aggregator.combine(self._screened(inbox, answers))
         check_quorum(self.plan, ctx, total.sites, inbox.failed)
         down = len(ctx.cohort) * body.size_bytes
+        accepted = {
+            site: {**said, "weight": self.plan.aggregator.share(said["num_examples"])}
+            for site, said in inbox.accepted.items()
+        }
         return Collected(
-            total.sites, inbox.accepted, inbox.failed, down, inbox.bytes_up, total=total, spent=inbox.spent
+            total.sites,
+            accepted,
+            inbox.failed,
+            down,
+            inbox.bytes_up,
+            total=total,
+            spent=inbox.spent,
+            refused=inbox.refused,
         )
 
     def _screened(self, inbox: Inbox, answers: Iterable[Answer]) -> Iterable[Update]:
@@ -150,7 +163,18 @@ class FrameExchange:
         sites = tuple(sorted(site for group in groups.values() for site in group.sites))
         check_quorum(self.plan, ctx, sites, summation.failed)
         upload_bytes = self.scheme.upload_bytes(self.num_values)
-        accepted = {site: {**inbox.accepted[site], "bytes": upload_bytes, "weight": weights[site]} for site in sites}
+        accepted = {
+            site: {
+                **inbox.accepted[site],
+                "bytes": upload_bytes,
+                "digest": group.digests[site],
+                "weight": weights[site],
+                "attempt": group.attempt,
+            }
+            for group in groups.values()
+            for site in group.sites
+        }
+        accepted = {site: accepted[site] for site in sites}
         return Collected(
             sites,
             accepted,

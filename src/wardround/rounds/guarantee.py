@@ -93,6 +93,16 @@ class Guarantee:
         row = Row.of(broadcast, self.pipeline.places(Row.of(broadcast).length, ctx))
         return NoisyGrid(row, scale, clip.norm, quantise.bits, masks.threshold, self.most_sites, self._failure)
 
+    def check_fits(self, broadcast: Tensors) -> None:
+        """Refuse noise that does not fit the integers of updates to `broadcast`.
+
+        Raises:
+            PlanError: it does not; raise bits.
+        """
+        grid = self.grid(broadcast, RoundContext(0, 0, self.rounds, (), 0))
+        if grid is not None:
+            _ = grid.step
+
     def events_of_round(self) -> tuple[Event, ...]:
         """Return what one round will spend on each site, as far as the plan can tell."""
         event = dataclasses.replace(self._template, noise_multiplier=self.multiplier)

@@ -10,13 +10,18 @@ from typing import Any
 from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
+from wardround.ledger.records import DIGEST
+from wardround.ledger.use_tree import MAX_IMAGES
 from wardround.privacy import Event
 from wardround.protect.compact import Compact
 from wardround.protect.outgoing import incoming
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
+from wardround.rounds.digests import digest_of
 from wardround.rounds.events import events_of
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
+
+_KEPT = ("num_examples", "loss", "seconds", "remembers", "cut", "use_root", "use_count")
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Inbox:
         guarantee: what noise the plan asks for; ``None`` where it claims nothing.
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
+        refused: site -> what `accepted` said of an update that was judged and left out; the reason is in `failed`.
         bytes_up: bytes of the accepted updates.
         spent: site -> noise that it says it added, one event for each.
     """
@@ -42,6 +48,7 @@ class Inbox:
     guarantee: Guarantee | None = None
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
     bytes_up: int = 0
     spent: dict[str, tuple[Event, ...]] = field(default_factory=dict)
 
@@ -59,7 +66,7 @@ class Inbox:
     def refuse(self, reasons: Mapping[str, str]) -> None:
         """Count updates that were read as failures; the bytes that they took stay counted."""
         for site, reason in reasons.items():
-            del self.accepted[site]
+            self.refused[site] = self.accepted.pop(site)
             self.failed[site] = reason
 
     def _read(self, answer: Answer) -> Update:
@@ -82,14 +89,25 @@ class Inbox:
             self.guarantee.check_told(spent)
         elif spent:
             raise WireError("the answer tells of noise in a run that adds none")
+        _check_use(fields)
+        sent = tensors
         if self.compact is not None:
-            tensors = incoming(self.compact, tensors)
+            tensors = incoming(self.compact, sent)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         if spent:
             self.spent[answer.site] = spent
         self.accepted[answer.site] = {
-            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers", "cut") if key in fields},
+            **{key: fields[key] for key in _KEPT if key in fields},
             "bytes": answer.message.size_bytes,
+            "digest": digest_of(sent),
         }
         return Update(answer.site, self.round, tensors, fields["num_examples"])
+
+
+def _check_use(fields: Mapping[str, Any]) -> None:
+    if not {"use_root", "use_count"} & set(fields):
+        return
+    root, count = fields.get("use_root"), fields.get("use_count")
+    if not DIGEST.allows(root) or type(count) is not int or not 0 <= count <= MAX_IMAGES:
+        raise WireError(f"the answer's list of used images is {shown(root)} with {shown(count)} images, which is none")

@@ -13,6 +13,7 @@ from wardround.core.update import Tensors, of_group
 from wardround.errors import SiteError
 from wardround.protect.clip import Clip, norm_of
 from wardround.protect.int8 import Int8
+from wardround.protect.noise import AddNoise, NoiseScale
 from wardround.protect.outgoing import RESIDUAL, incoming, outgoing
 from wardround.protect.pipeline import Pipeline, Stage
 from wardround.protect.quantise import Quantise
@@ -106,6 +107,17 @@ def test_a_round_that_is_asked_for_again_gives_the_same_bytes() -> None:
     assert all(value.tobytes() == again.residual[name].tobytes() for name, value in first.residual.items())
     without = outgoing(pipeline, change_of(1), {}, context(1))
     assert first.wire["update"].tobytes() != without.wire["update"].tobytes()
+
+
+def test_noise_that_does_not_travel_is_no_residual() -> None:
+    """Noise lies on all coordinates and random-k sends a tenth: the rest is not fed back as if it were an update."""
+    scale = NoiseScale(1.0, 1.0, 1.0, True, True)
+    pipeline = Pipeline((RandomK(0.1), Clip(1.0), AddNoise(), Int8()))
+    nothing = {"net/a": np.zeros(500, np.float32)}
+    leaving = outgoing(pipeline, nothing, {}, context(0), scale)
+    left = of_group(leaving.residual, RESIDUAL)["net/a"]
+    assert np.count_nonzero(left) <= 50
+    assert np.count_nonzero(leaving.tensors["net/a"]) == 500
 
 
 def test_other_memories_are_left_alone() -> None:

@@ -39,7 +39,8 @@ def _opener_knows(mixture: Mixture) -> Sequence[str]:
 
 
 def _without_threshold(mixture: Mixture) -> Sequence[str]:
-    if mixture.masking is None or mixture.masking.threshold:
+    counted = mixture.masking is not None and mixture.masking.threshold
+    if counted or not mixture.hides(View.EACH):  # what hides nothing is refused for that
         return []
     return [f"{name} in shares without a threshold of the masks" for _, name, _ in _shares(mixture)]
 
@@ -81,6 +82,11 @@ def _feedback_before(mixture: Mixture) -> Sequence[str]:
         for name, noise, earlier in _before_noise(mixture)
         if noise.unit is Unit.RECORD and earlier.contract.remembers
     ]
+
+
+def _of_no_sum(mixture: Mixture) -> Sequence[str]:
+    judges = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
+    return [f"{name} behind {judge}" for name, noise in mixture.noises if noise.by_opener for judge in judges]
 
 
 def _steps_by_count(mixture: Mixture) -> Sequence[str]:
@@ -146,6 +152,12 @@ PRIVACY = (
         "what is left out of one round comes back in a later one, and one image counts there too, whether drawn or not",
         "say feedback = false, or add the noise before",
         _feedback_before,
+    ),
+    Rule(
+        "noise-of-no-sum",
+        "noise made for a sum does not fit a median, nor what a screen left of a sum: one site may move it further",
+        'aggregate with "mean" and without screens, or let each site add the noise',
+        _of_no_sum,
     ),
     Rule(
         "steps-by-count",
