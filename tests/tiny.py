@@ -14,9 +14,10 @@ from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric, Opener
 from wardround.rounds.plan import Plan
-from wardround.rounds.site import Site, Workbench
+from wardround.rounds.site import Site
 from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
+from wardround.rounds.workbench import Workbench
 from wardround.study.simulation import introduce_sites, simulated
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks.classification import Classification

@@ -25,7 +25,7 @@ from wardround.fabric.local import LocalFabric
 from wardround.rounds.coordinator import Coordinator
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
-from wardround.rounds.site import Workbench
+from wardround.rounds.workbench import Workbench
 from wardround.study.build import opener_for
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import parse

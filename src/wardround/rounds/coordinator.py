@@ -28,8 +28,8 @@ from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.server import BlindServer, OpenServer, Server
-from wardround.rounds.site import Workbench
 from wardround.rounds.spent import SpentSoFar, spent_by
+from wardround.rounds.workbench import Workbench
 from wardround.tasks.classification import Classification
 
 

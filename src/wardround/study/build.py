@@ -22,9 +22,10 @@ from wardround.protect.trust import Trust
 from wardround.protect.vault import passphrase_from_environment
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
-from wardround.rounds.site import Site, Workbench
+from wardround.rounds.site import Site
 from wardround.rounds.spending import Account, refuse_uncovered
 from wardround.rounds.store import SiteStore
+from wardround.rounds.workbench import Workbench
 from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
 from wardround.tasks.classification import Classification

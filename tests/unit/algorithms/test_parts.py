@@ -23,7 +23,7 @@ from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.errors import PlanError
 from wardround.rounds.listener import Silent
-from wardround.rounds.site import Workbench
+from wardround.rounds.workbench import Workbench
 from wardround.study.run import run_plan
 from wardround.study.spec import parse
 from wardround.tasks.classification import Classification, weights_of

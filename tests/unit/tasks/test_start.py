@@ -12,7 +12,7 @@ import tiny
 
 from wardround.algorithms.parts import frozen_weights
 from wardround.errors import PlanError
-from wardround.rounds.site import Workbench
+from wardround.rounds.workbench import Workbench
 from wardround.study.folder import RunFolder
 from wardround.study.run import train
 from wardround.study.spec import parse
