@@ -13,6 +13,7 @@ import tiny
 from rigged import run
 
 from wardround.errors import PlanError, QuorumLost, WireError
+from wardround.ledger.quorum import quorum
 from wardround.protect import shamir
 from wardround.protect.attempt import default_threshold
 from wardround.protect.packing import Layout
@@ -74,6 +75,21 @@ def test_sum_of_one(lift: Lift) -> None:
     change = {"net/a": np.linspace(-0.9, 0.9, 9)}
     total = grid.decode(grid.encode(change, np.random.default_rng(0))[0])
     np.testing.assert_allclose(total["net/a"], change["net/a"], atol=grid.steps["net/a"])
+
+
+def test_cosigned_alone(lift: Lift) -> None:
+    """A ledger that one site alone signs is complete whatever that site writes: no fork of it can be told apart."""
+    plan = tiny.plan(ledger={"cosign": "sites"})
+    lift("cosigned-alone", plan, 1)
+
+    def both_final(sites: int) -> bool:
+        """One site signs two histories; the others, which are honest, are shown one of them each."""
+        honest = sites - 1
+        shown = honest // 2, honest - honest // 2
+        return all(1 + others >= quorum(sites) for others in shown)
+
+    assert both_final(1)
+    assert not any(both_final(sites) for sites in range(2, 50))
 
 
 def test_indivisible_weights(lift: Lift) -> None:

@@ -22,6 +22,10 @@ class Aggregator(Protocol):
         """What it must see, and where its weights come from."""
         ...
 
+    def share(self, num_examples: int) -> float:
+        """Return the weight of the update of a site with that many training examples."""
+        ...
+
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Return a sum that `Aggregate.mean` divides once; without updates, an empty one of weight 0."""
         ...

@@ -31,6 +31,10 @@ class Median:
         """It needs each update."""
         return Combiner("median", View.EACH, Weights.PUBLIC)
 
+    def share(self, num_examples: int) -> float:
+        """Return 1: every site counts once."""
+        return 1.0
+
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sort, and sum what is in the middle; all updates of the round are held at once."""
         held = list(updates)
@@ -62,6 +66,10 @@ class TrimmedMean:
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
         return Combiner("trimmed_mean", View.EACH, Weights.PUBLIC, 2 * self.trim + 1)
+
+    def share(self, num_examples: int) -> float:
+        """Return 1: every site counts once."""
+        return 1.0
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sort, and sum what is left; all updates of the round are held at once.

@@ -29,6 +29,7 @@ class LocalResult:
         loss: mean training loss over the steps.
         num_steps: optimiser steps taken.
         events: noise that the training added, one event for each.
+        used: int64, places of the images that were trained on; ``None`` says all.
     """
 
     change: Tensors
@@ -36,6 +37,7 @@ class LocalResult:
     loss: float
     num_steps: int
     events: tuple[Event, ...] = ()
+    used: np.ndarray | None = None
 
 
 class LocalWork(Protocol):

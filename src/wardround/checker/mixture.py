@@ -115,6 +115,7 @@ class Mixture:
         open_at: ``sites``, ``coordinator`` or ``auto``.
         weight_total: largest sum of integer weights where updates are summed unread.
         masking: what the masks ask for, if there are any.
+        cosigned: whether the sites sign the record of the run.
         averaged: whether a moving average of the shared weights is kept.
         claims_privacy: whether the plan promises an (epsilon, delta).
         claimed_unit: whose presence the promise is about.
@@ -130,6 +131,7 @@ class Mixture:
     open_at: str = "auto"
     weight_total: int = 0
     masking: Masking | None = None
+    cosigned: bool = False
     averaged: bool = False
     claims_privacy: bool = False
     claimed_unit: Unit | None = None

@@ -10,13 +10,18 @@ from typing import Any
 from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
+from wardround.ledger.records import DIGEST
+from wardround.ledger.use_tree import MAX_IMAGES
 from wardround.privacy import Event
 from wardround.protect.compact import Compact
 from wardround.protect.outgoing import incoming
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
+from wardround.rounds.digests import digest_of
 from wardround.rounds.events import events_of
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
+
+_KEPT = ("num_examples", "loss", "seconds", "remembers", "cut", "use_root", "use_count")
 
 
 @dataclass
@@ -82,14 +87,25 @@ class Inbox:
             self.guarantee.check_told(spent)
         elif spent:
             raise WireError("the answer tells of noise in a run that adds none")
+        _check_use(fields)
+        sent = tensors
         if self.compact is not None:
-            tensors = incoming(self.compact, tensors)
+            tensors = incoming(self.compact, sent)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         if spent:
             self.spent[answer.site] = spent
         self.accepted[answer.site] = {
-            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers", "cut") if key in fields},
+            **{key: fields[key] for key in _KEPT if key in fields},
             "bytes": answer.message.size_bytes,
+            "digest": digest_of(sent),
         }
         return Update(answer.site, self.round, tensors, fields["num_examples"])
+
+
+def _check_use(fields: Mapping[str, Any]) -> None:
+    if not {"use_root", "use_count"} & set(fields):
+        return
+    root, count = fields.get("use_root"), fields.get("use_count")
+    if not DIGEST.allows(root) or type(count) is not int or not 0 <= count <= MAX_IMAGES:
+        raise WireError(f"the answer's list of used images is {shown(root)} with {shown(count)} images, which is none")

@@ -27,6 +27,7 @@ from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
+from wardround.rounds.logbook.rules import LedgerRules
 from wardround.screen import Norms
 from wardround.tasks.models import ModelSpec
 
@@ -94,6 +95,7 @@ class Plan:
         screens: who judges updates before they are aggregated (``[[screen]]``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
+        ledger: who signs the record of the run (``[ledger]``).
     """
 
     name: str
@@ -113,6 +115,7 @@ class Plan:
     timeout_s: float = 0.0
     average_decay: float = 0.0
     privacy: Privacy | None = None
+    ledger: LedgerRules = field(default_factory=LedgerRules)
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -141,6 +144,7 @@ class Plan:
             open_at=self.pipeline.open_at,
             weight_total=self.weight_total,
             masking=self.pipeline.masking,
+            cosigned=self.cosigned,
             averaged=bool(self.average_decay),
             claims_privacy=self.privacy is not None,
             claimed_unit=self._unit,
@@ -159,6 +163,16 @@ class Plan:
             PlanError: the first refusal, with its reason, its remedy and its rule.
         """
         check(self.mixture(num_trainers, deployed))
+
+    @property
+    def cosigned(self) -> bool:
+        """Whether the sites co-sign the ledger."""
+        return self.ledger.cosign == "sites" or (self.ledger.cosign == "auto" and self.pipeline.needs_keys)
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the sites agree on keys before the first round."""
+        return self.pipeline.needs_keys or self.cosigned
 
     @property
     def weight_total(self) -> int:

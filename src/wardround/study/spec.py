@@ -20,6 +20,7 @@ from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.rounds.logbook.rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
@@ -44,7 +45,7 @@ _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
 _SCREENS = "screen"
-_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation")
+_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
 
 def load(path: Path) -> Plan:
@@ -95,6 +96,7 @@ def parse(table: Table) -> Plan:
         ),
         "training": _fill("training", Training, table.get("training", {})),
         "evaluation": _fill("evaluation", Evaluation, table.get("evaluation", {})),
+        "ledger": _fill("ledger", LedgerRules, table.get("ledger", {})),
     }
     for name in ("model", "algorithm", "server", "aggregator"):
         components[name] = _choose(name, table.get(name, {}))

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from wardround.core.versions import versions
 from wardround.metrics.intervals import Description
 from wardround.rounds.coordinator import RunResult
+from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.coverage import covered, not_covered
 
 SCHEMA_VERSION = 1
-PACKAGES = (
-    "wardround",
-    "torch",
-    "numpy",
-    "safetensors",
-    "monai",
-    "scikit-image",
-    "scikit-learn",
-    "tenseal",
-    "cryptography",
-    "dp-accounting",
-    "nvflare",
-)
 
 
 def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any]:
@@ -59,6 +46,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         },
         "seconds": {phase: round(seconds, 3) for phase, seconds in result.seconds.items()},
         "personal": list(result.personal),
+        "ledger": _ledger(result.ledger),
         "model_sha256": model_sha256,
         "versions": versions(),
     }
@@ -90,15 +78,17 @@ def _privacy(plan: Plan, records: Sequence[RoundRecord]) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an optional package that is not installed decided nothing
-    return found
+def _ledger(end: LedgerEnd) -> dict[str, Any]:
+    return {
+        "run": end.run,
+        "entries": end.size,
+        "root": end.root,
+        "cosigned": list(end.cosigned),
+        "final": end.final,
+        "confirmed": list(end.confirmed),
+        "events": list(end.events),
+        "bytes": {"up": end.bytes_up, "down": end.bytes_down},
+    }
 
 
 def _values(description: Description) -> dict[str, float | None]:

@@ -76,6 +76,7 @@ ALONE: dict[str, Mixture] = {
     "protected-yardstick": replace(staged(CLIP), work=LOCAL),
     "missing-sites": Mixture(cohort=Cohort(sites_per_round=4, num_trainers=3)),
     "sum-of-one": of(1, QUANTISE, PACKED),
+    "cosigned-alone": Mixture(cohort=Cohort(num_trainers=1), cosigned=True),
     "indivisible-weights": of(65, QUANTISE),
     "least-sites-beyond-cohort": replace(of(3, QUANTISE, MASKS), masking=Masking(0, 4, 255)),
     "mask-threshold": replace(of(4, QUANTISE, MASKS), masking=Masking(2, 2, 255)),

@@ -86,6 +86,11 @@ def _too_few_updates(mixture: Mixture) -> Sequence[str]:
     ]
 
 
+def _cosigned_alone(mixture: Mixture) -> Sequence[str]:
+    few = mixture.cohort.num_trainers is not None and mixture.cohort.num_trainers < 2
+    return ["a ledger that one site alone co-signs"] if mixture.cosigned and (few or mixture.work.pooled) else []
+
+
 ROUNDS = (
     Rule("quorum-beyond-cohort", "no round would ever be complete", "lower the quorum", _quorum),
     Rule(
@@ -112,6 +117,12 @@ ROUNDS = (
         "a sum over one site is that site's update, so that masks and encryption need two sites or more",
         "take more sites into a round, or remove the stage",
         _sum_of_one,
+    ),
+    Rule(
+        "cosigned-alone",
+        "there is nobody else whose signature would say anything",
+        'take more sites, or cosign = "nobody"',
+        _cosigned_alone,
     ),
     Rule(
         "indivisible-weights",
