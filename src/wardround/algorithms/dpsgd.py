@@ -110,6 +110,14 @@ class CalibratedDpSgd:
         """Return what clips and sums."""
         return UnitGradients(task, self.spec.clip, AUGMENTATIONS[training.augment], self.spec.views)
 
+    def seed_torch(self, ctx: RoundContext) -> None:
+        """Seed augmentation and dropout as secretly as the noise.
+
+        An image that is gone leaves its random numbers to the next one. Nobody can tell where these are secret; whoever
+        could compute them would see all other gradients change with one image, by more than noise hides.
+        """
+        torch.manual_seed(int(Words.at(ctx, "torch", self.seeded).take(1)[0] >> np.uint64(1)))
+
     def drawn(self, units: np.ndarray, words: Words) -> np.ndarray:
         """Draw every unit with the same probability, apart from the others; return the rows of their images."""
         chosen = words.chosen(self.spec.sampling_rate, int(units.max(initial=-1)) + 1)
@@ -139,7 +147,7 @@ class PrivateSteps:
     ) -> LocalResult:
         """Train for one round; see `LocalWork.run`. One event for each step."""
         refuse_mixed_records(network)
-        torch.manual_seed(ctx.entropy("torch"))
+        self.method.seed_torch(ctx)
         before = weights_of(network)
         optimiser = self.training.optimiser_for(network)
         restore_optimiser(optimiser, of_group(memory, "optimiser"))
@@ -194,7 +202,7 @@ class ClippedSum:
     ) -> LocalResult:
         """Return minus the clipped sum over the units drawn; see `LocalWork.run`."""
         refuse_mixed_records(network)
-        torch.manual_seed(ctx.entropy("torch"))
+        self.method.seed_torch(ctx)
         units = self.method.units_of(images)
         network.train()
         rows = self.method.drawn(units, Words.at(ctx, "sampling", self.method.seeded))

@@ -48,6 +48,8 @@ def _of_updates(plan: Plan) -> list[str]:
         return left
     if pipeline.opens_at_sites:
         return ["sums of updates, to the sites", *left]
+    if plan.privacy is not None and not pipeline.masks:
+        left = ["digests of updates", *left]
     return ["sums of updates" if pipeline.masks else "updates", *left]
 
 

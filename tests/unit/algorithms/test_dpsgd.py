@@ -177,6 +177,16 @@ def test_the_sum_leaves_the_site_without_noise_or_division_and_the_server_paces_
     assert np.allclose(after[name] - start[name], 0.2 * result.change[name] / 24.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("seeded", [True, False])
+def test_augmentation_is_as_secret_as_the_noise(seeded: bool) -> None:
+    """With the plan's seed, one image less would change every other's augmentation, and anybody could compute it."""
+    method = CalibratedDpSgd(DpSgd(1.0, 12.0, noise="sum"), "image", 0.0, seeded)
+    local = method.compose(Training(augment="dihedral+colour"), ServerSgd()).local
+    task = TASKS["small_cnn"]
+    first, second = (local.run(task, task.build(0), IMAGES, {}, {}, CTX).change for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first) == seeded
+
+
 def test_what_is_frozen_gets_neither_gradient_nor_noise() -> None:
     task = TASKS["small_cnn"]
     network = task.build(0)
