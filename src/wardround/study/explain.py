@@ -59,6 +59,9 @@ def explain(plan: Plan) -> str:
         "Between privacy and robustness",
         *_stand(plan),
         "",
+        "What can be proved afterwards, with wardround ledger",
+        *_proved(plan),
+        "",
         f"{len(RULES)} rules were checked, and the plan breaks none.",
     ]
     return "\n".join(lines)
@@ -173,6 +176,28 @@ def _stand(plan: Plan) -> list[str]:
         "  privacy       no site's update is hidden from the coordinator",
         f"  robustness    {held}",
         "  instead       quantise, masks and homomorphic hide each update, and then nobody can judge it",
+    ]
+
+
+def _proved(plan: Plan) -> list[str]:
+    if not plan.cosigned:
+        return [
+            "  nobody co-signs: only that the record was not damaged since; the coordinator can write all of it anew",
+            '  (cosign = "sites" in [ledger] gives the sites keys, and lets them sign)',
+        ]
+    weighs_blindly = plan.pipeline.homomorphic and not plan.pipeline.masks
+    weight = "" if weighs_blindly else " with its weight"
+    used = ["                and that an image is, or is not, on its list of used ones"] if plan.ledger.data_use else []
+    every = plan.ledger.outlasting_every
+    when = f"every {every} rounds and at the end" if every else "at the end"
+    return [
+        f"  each site     that its update was in a round{weight}, by what it and the others co-signed",
+        *used,
+        "  coordinator   nothing by itself: more than two thirds of the sites make a round final, and what they signed",
+        "                it can neither rewrite nor hide, nor show two of",
+        "  outside       with the sites' fingerprints: that plan, rounds and model are those that the sites signed;",
+        "                not that an update was honest, nor what a model was not trained on",
+        f"  (signed with Ed25519; {when} with ML-DSA-65, too)",
     ]
 
 

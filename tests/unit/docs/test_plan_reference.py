@@ -17,6 +17,7 @@ from wardround.privacy import Privacy, epsilon_of
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
+from wardround.rounds.logbook.rules import COSIGNERS, LedgerRules
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
 
@@ -31,6 +32,7 @@ TABLES = [
     ("`[data.parts]`", Parts),
     ("`[evaluation]`", Evaluation),
     ("## `[privacy]`", Privacy),
+    ("`[ledger]`", LedgerRules),
 ]
 
 
@@ -58,6 +60,23 @@ def test_stages_have_the_keys_and_defaults_that_are_documented(name: str, kind: 
     assert documented == [field.name for field in dataclasses.fields(kind)]
     for field in dataclasses.fields(kind):
         assert row_of(section, field.name)[1] == f"`{json.dumps(field.default)}`"
+
+
+def test_the_ledger_s_keys_have_the_defaults_and_values_that_are_documented() -> None:
+    text = PAGE.read_text()
+    section = text[text.index("## `[ledger]`") : text.index("## `[[protect]]`")]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [one.name for one in dataclasses.fields(LedgerRules)]
+    for one in dataclasses.fields(LedgerRules):
+        assert row_of(section, one.name)[1] == f"`{json.dumps(one.default)}`"
+    assert all(word in row_of(section, "cosign")[2] for word in COSIGNERS)
+
+
+def test_the_template_s_ledger_is_the_default_once_its_comment_signs_are_off() -> None:
+    lines = TEMPLATE.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("# [ledger]"))
+    block = lines[start : lines.index("", start)]
+    table = tomllib.loads("\n".join(line.removeprefix("# ") for line in block))
+    assert table == {"ledger": dataclasses.asdict(LedgerRules())}
 
 
 def test_who_opens_is_documented_at_the_top() -> None:

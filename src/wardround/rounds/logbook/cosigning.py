@@ -11,7 +11,7 @@ from wardround.errors import LedgerError, WireError
 from wardround.fabric.base import Answer, Fabric
 from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.cosign import Offer
-from wardround.ledger.entries import Entry
+from wardround.ledger.entries import AggregateDigest, Entry
 from wardround.ledger.log import Log
 from wardround.ledger.note_keys import Key, Signature
 from wardround.ledger.notes import Note
@@ -33,12 +33,18 @@ class Turn:
         shown: site -> the entries that it asks for.
         attempts: site -> the attempt in which its update was summed.
         outlasting: whether the sites also sign with ML-DSA-65.
+        state: what the round led to, which every site asks for last; ``None`` where the coordinator alone knows.
     """
 
     round: int
     shown: Mapping[str, Sequence[Entry]]
     attempts: Mapping[str, int] = field(default_factory=dict)
     outlasting: bool = False
+    state: AggregateDigest | None = None
+
+    def shown_to(self, site: str) -> list[Entry]:
+        """Return the entries whose places a site is shown."""
+        return [*self.shown.get(site, ()), *([self.state] if self.state is not None else [])]
 
 
 class Cosigning:
@@ -60,6 +66,8 @@ class Cosigning:
         self._timeout_s = timeout_s
         self._sizes: dict[str, int] = {}
         self._boxes: dict[str, Tensors] = {}
+        self._lost: set[str] = set()
+        self._joining = Message()
 
     def join(self, run: bytes, log_key: Key) -> dict[str, str]:
         """Tell the sites which log this is.
@@ -67,9 +75,12 @@ class Cosigning:
         Returns:
             Site -> its commitment to the key of its list of images, for those that keep one.
         """
+        self._joining = Message({"run": run.hex(), "log_key": log_key.to_text()})
+        return self._join(self.fabric.sites())
+
+    def _join(self, sites: Sequence[str]) -> dict[str, str]:
         commitments = {}
-        body = Message({"run": run.hex(), "log_key": log_key.to_text()})
-        for answer in self.fabric.gather(self.fabric.sites(), "witness", body, self._timeout_s):
+        for answer in self.fabric.gather(sites, "witness", self._joining, self._timeout_s):
             try:
                 message = _message_of(answer)
                 size, commitment = number_of(message, "size", MAX_WHOLE), message.fields.get("commitment")
@@ -77,7 +88,9 @@ class Cosigning:
                     raise WireError("its commitment to a data-use key is none")
             except WireError as error:
                 self.events.append(f"site {answer.site} does not witness this run: {error}")
+                self._lost.add(answer.site)
                 continue
+            self._lost.discard(answer.site)
             self._sizes[answer.site], self._boxes[answer.site] = size, message.tensors
             if commitment:
                 commitments[answer.site] = commitment
@@ -95,7 +108,10 @@ class Cosigning:
             The signatures that hold.
         """
         checkpoint, places = Checkpoint.from_text(note.text), self._places(turn)
-        asked = [site for site in self.fabric.sites() if self._sizes.get(site, -1) in range(checkpoint.size + 1)]
+        if self._lost:  # what such a site signed last, only it knows
+            self._join(sorted(self._lost))
+        able = [site for site, size in self._sizes.items() if size <= checkpoint.size]
+        asked = sorted(set(able) - self._lost)
         bodies = {site: self._body(site, turn, checkpoint, note, last, places) for site in asked}
         found, boxes = list[Signature](), dict[str, Tensors]()
         for answer in self.fabric.gather(asked, "cosign", bodies, self._timeout_s):
@@ -104,6 +120,7 @@ class Cosigning:
                 found += self._signatures(answer.site, checkpoint, message)
             except (WireError, LedgerError) as error:
                 self.events.append(f"site {answer.site} did not co-sign {checkpoint}: {error}")
+                self._lost.add(answer.site)
                 continue
             self._sizes[answer.site], boxes[answer.site] = checkpoint.size, message.tensors
         self._boxes = boxes
@@ -135,7 +152,7 @@ class Cosigning:
 
     def _places(self, turn: Turn) -> dict[bytes, int]:
         """Return entry -> its index, for all that is shown in this turn; they lie near the end of the log."""
-        wanted = {entry.to_bytes() for entries in turn.shown.values() for entry in entries}
+        wanted = {entry.to_bytes() for site in self._sizes for entry in turn.shown_to(site)}
         found: dict[bytes, int] = {}
         index = self._log.size
         while len(found) < len(wanted) and index:
@@ -154,7 +171,7 @@ class Cosigning:
         last: Note | None,
         places: Mapping[bytes, int],
     ) -> Message:
-        own, size = turn.shown.get(site, ()), self._sizes[site]
+        own, size = turn.shown_to(site), self._sizes[site]
         indices = [places[entry.to_bytes()] for entry in own]
         offer = Offer(
             checkpoint,
@@ -162,11 +179,17 @@ class Cosigning:
             self._log.consistency(size) if size else (),
             tuple(Place(index, self._log.inclusion(index)) for index in indices),
         )
-        fields = {"turn": turn.round + 1, "attempt": turn.attempts.get(site, 0), "outlasting": turn.outlasting}
+        fields: dict[str, object] = {
+            "turn": turn.round + 1,
+            "attempt": turn.attempts.get(site, 0),
+            "outlasting": turn.outlasting,
+        }
         tensors = {"offer": tensor_of(offer.to_bytes())}
         if last is not None:
             tensors |= self._heard_by(site, last)
-        main = verdict_in(own) or next(iter(own), None)
+        if turn.state is not None:
+            fields["state"] = turn.state.digest
+        main = verdict_in(own) or next(iter(turn.shown.get(site, ())), None)
         if main is not None:
             tensors["shown"] = tensor_of(main.to_bytes())
         return Message(fields, tensors)

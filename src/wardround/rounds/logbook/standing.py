@@ -70,8 +70,9 @@ class StandingFile:
                 by another key.
         """
         keyring, origin = self._keyring, run_origin(bytes.fromhex(run))
-        if keyring.vault.holds(_name(run)):
-            held = Standing.from_bytes(keyring.vault.read(_name(run)))
+        names = self._names(run)
+        if names:
+            held = Standing.from_bytes(keyring.vault.read(names[-1]))
             if held.witness.log_key != log_key:
                 raise LedgerError(f"site {self._site!r} knows the log of run {run[:16]}… by another key")
         elif run != keyring.keys.run_id.hex():
@@ -90,7 +91,7 @@ class StandingFile:
         """Name of the run that this site witnesses; empty before it joined one."""
         if self._held is None and self._keyring.vault.holds(_LAST_RUN):
             run = self._keyring.vault.read(_LAST_RUN).decode()
-            self._held = Standing.from_bytes(self._keyring.vault.read(_name(run)))
+            self._held = Standing.from_bytes(self._keyring.vault.read(self._names(run)[-1]))
         return "" if self._held is None else self._held.run
 
     @property
@@ -111,19 +112,32 @@ class StandingFile:
     def keep(self, standing: Standing) -> None:
         """Keep it, before a signature leaves this site."""
         self._held = None
-        self._keyring.keep(_name(standing.run), standing.to_bytes())
+        older, newest = self._names(standing.run), _name(standing)
+        # A name of its own: renaming over a file makes the file system flush, which takes longer than all the rest.
+        self._keyring.keep(newest, standing.to_bytes())
+        for name in older:
+            if name != newest:
+                self._keyring.vault.forget(name)
         if standing.note is not None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._folder / SIGNED).unlink(missing_ok=True)
             write_atomically(self._folder / SIGNED, standing.note.to_bytes(), sync=False)
         self._held = standing
+
+    def _names(self, run: str) -> list[str]:
+        """Return under which names the vault holds this site's standing in a run, the newest last."""
+        return [name for name in self._keyring.vault.names() if name.startswith(_prefix(run))]
 
     def accuse(self, fork: Fork) -> None:
         """Keep the evidence of a fork; after this the site signs nothing more in this run."""
         self._keyring.keep(_evidence(self.run), fork.to_bytes())
 
 
-def _name(run: str) -> str:
-    return f"ledger-{run[:16]}"
+def _prefix(run: str) -> str:
+    return f"ledger-at-{run[:16]}-"
+
+
+def _name(standing: Standing) -> str:
+    return f"{_prefix(standing.run)}{standing.witness.size:012d}"
 
 
 def _evidence(run: str) -> str:
