@@ -31,8 +31,8 @@ TABLES = [
     ("`[training]`", Training),
     ("`[data.parts]`", Parts),
     ("`[evaluation]`", Evaluation),
-    ("## `[privacy]`", Privacy),
     ("`[ledger]`", LedgerRules),
+    ("## `[privacy]`", Privacy),
 ]
 
 
