@@ -1,8 +1,8 @@
 """DICOM headers lose what identifies a patient before anything else reads them.
 
-DICOM PS3.15 2024b, Annex E, Basic Application Level Confidentiality Profile. The list of attributes (Table E.1-1) is that of
-the package ``dicom-anonymizer``. Actions differ from the table in this: headers are used in memory and never written
-again as DICOM, so what the table empties or replaces by a dummy is removed as well.
+DICOM PS3.15 2024b, Annex E, Basic Application Level Confidentiality Profile. The list of attributes (Table E.1-1) is
+that of the package ``dicom-anonymizer``. Actions differ from the table in this: headers are used in memory and never
+written again as DICOM, so what the table empties or replaces by a dummy is removed as well.
 """
 
 from __future__ import annotations

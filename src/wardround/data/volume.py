@@ -44,8 +44,7 @@ class Volume:
     """An image with one slice or more.
 
     Attributes:
-        array: ``(rows, columns, slices, channels)``; real numbers as stored after the file's own rescaling; 1 channel or
-            3 (RGB).
+        array: ``(rows, columns, slices, channels)``; real numbers after the file's own rescaling; 1 channel or 3 (RGB).
         spacing_mm: distance between neighbours along the first three axes; 0 where the file does not say.
         affine: float64 ``(4, 4)``, from indices along the first three axes to millimetres in the patient, where x grows
             to the right, y to the front and z to the head (RAS+, as in NIfTI); ``None`` if the file does not say.

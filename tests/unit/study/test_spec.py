@@ -164,10 +164,12 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
             table: dict[str, Any] = {where: {key: name}}
             if where == "data.sites":
                 table = {"data": {"sites": {key: name}}}
+            if where == "data.intensity":
+                table = {"data": {"source": "manifest", "intensity": {key: name}}}
             if where == "protect":
                 table = {"protect": [{key: name}]}
             written = to_table(parse({"name": "x", **table}))
-            found = written["data"]["sites"] if where == "data.sites" else written[where]
+            found = written["data"][where.partition(".")[2]] if "." in where else written[where]
             assert (found[0] if where == "protect" else found)[key] == name
 
 

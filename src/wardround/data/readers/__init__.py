@@ -21,19 +21,19 @@ class Reader:
 
     Attributes:
         name: of the format.
-        recognises: whether a file with these first bytes and this path is of the format.
+        recognises: whether a file with these first bytes is of the format.
         read: reads it.
     """
 
     name: str
-    recognises: Callable[[bytes, Path], bool]
+    recognises: Callable[[bytes], bool]
     read: Callable[[Path], Volume]
 
 
 READERS = (
-    Reader("DICOM", lambda head, path: is_dicom(head), read_dicom),
+    Reader("DICOM", is_dicom, read_dicom),
     Reader("NIfTI", is_nifti, read_nifti),
-    Reader("picture", lambda head, path: is_picture(head), read_picture),
+    Reader("picture", is_picture, read_picture),
 )
 
 
@@ -45,7 +45,7 @@ def reader_of(path: Path) -> Reader:
     """
     head = head_of(path)
     for reader in READERS:
-        if reader.recognises(head, path):
+        if reader.recognises(head):
             return reader
     raise DataError(f"{path} is no DICOM, NIfTI, PNG, JPEG or TIFF image: convert it or remove it")
 

@@ -49,7 +49,7 @@ def refusing(name: str, format_name: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def head_of(path: Path, size: int = 352) -> bytes:
+def head_of(path: Path, size: int = 4096) -> bytes:
     """Return the first `size` bytes of a file.
 
     Raises:

@@ -99,7 +99,7 @@ def _volume(paths: Sequence[Path], name: str) -> Volume:
 
 
 def _same_place(planes: Sequence[Plane]) -> bool:
-    """Whether several frames show one place at several times; they stay in their order, without a third axis in space."""
+    """Whether several frames show one place at several times; their order is then that of the file."""
     return len(planes) > 1 and len({plane.position for plane in planes}) == 1
 
 

@@ -88,7 +88,7 @@ def stacking_order(planes: Sequence[Plane], name: str) -> list[int]:
         raise DataError(f"{name} holds two slices at one place: give one series, and one time or echo, at a time")
     if len(gaps) and np.abs(gaps - gaps.mean()).max() > EVEN * gaps.mean():
         raise DataError(f"{name} lacks a slice, for the gaps between its slices differ: add it or split the series")
-    return order.tolist()
+    return [int(index) for index in order]
 
 
 def affine_of(planes: Sequence[Plane], thickness_mm: float) -> np.ndarray:

@@ -71,8 +71,8 @@ def burned_in_of(dataset: Dataset) -> str:
 
 
 def _refuse_deflated_bomb(path: Path) -> None:
-    from pydicom.filereader import read_preamble
     from pydicom.filereader import _read_file_meta_info as read_meta
+    from pydicom.filereader import read_preamble
 
     with path.open("rb") as file:
         read_preamble(file, force=False)

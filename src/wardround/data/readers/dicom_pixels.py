@@ -36,7 +36,8 @@ def frames_of(dataset: Dataset, name: str) -> np.ndarray:
     """
     frames, kind = _checked(dataset, name)
     _quiet_gdcm()
-    from pydicom.pixels import apply_color_lut, pixel_array
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
 
     stored = pixel_array(dataset)
     if kind == "PALETTE COLOR":
@@ -52,7 +53,7 @@ def frames_of(dataset: Dataset, name: str) -> np.ndarray:
 
 
 def window_of(dataset: Dataset) -> tuple[float, float] | None:
-    """Return the first window's centre and width; ``None`` where there is none, or MONOCHROME1 turns its values round."""
+    """Return the first window's centre and width; ``None`` without one, or where MONOCHROME1 was turned round."""
     for part in (dataset, *functional_group(dataset, "FrameVOILUTSequence", 0)):
         centre, width = part.get("WindowCenter"), part.get("WindowWidth")
         if centre is None or width is None or dataset.get("PhotometricInterpretation") == "MONOCHROME1":
@@ -64,7 +65,7 @@ def window_of(dataset: Dataset) -> tuple[float, float] | None:
 
 
 def functional_group(dataset: Dataset, keyword: str, frame: int) -> list[Dataset]:
-    """Return the item of an enhanced image's functional group for one frame: its own, else the shared one, else none."""
+    """Return the item of an enhanced image's functional group for one frame: its own, else the shared one, or none."""
     own = dataset.get("PerFrameFunctionalGroupsSequence") or []
     holders = [*own[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or [])]
     return [item for holder in holders for item in holder.get(keyword) or []][:1]
@@ -94,8 +95,8 @@ def _refuse_other_sizes(dataset: Dataset, frames: int, samples: int, name: str) 
         size = frame_size(frame)
         if size and (size.rows, size.columns, size.samples) != expected:
             raise DataError(
-                f"{name} holds a compressed frame of {size.rows} x {size.columns} x {size.samples}, but its header says "
-                f"{' x '.join(map(str, expected))}: replace or remove it"
+                f"{name} holds a compressed frame of {size.rows} x {size.columns} x {size.samples}, but its header "
+                f"says {' x '.join(map(str, expected))}: replace or remove it"
             )
 
 
@@ -109,7 +110,7 @@ def _inverted(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 def _rescaled(stored: np.ndarray, dataset: Dataset, frame: int) -> np.ndarray:
     """Return ``(1, rows, columns)`` in the units of the modality; its dtype depends on the header alone."""
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     own = functional_group(dataset, "PixelValueTransformationSequence", frame)
     table = own[0] if own else dataset

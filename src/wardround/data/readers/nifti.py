@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,16 @@ from wardround.data.volume import Volume, VolumeSource, check_count, spacing_of
 from wardround.errors import DataError
 
 MAGIC = {344: (b"n+1\0",), 4: (b"n+2\0\r\n\x1a\n",)}
+HEAD_BYTES = 352
+GZIP_HEAD_BYTES = 4096
+"""Enough packed bytes for a NIfTI header to unpack from."""
 _TO_MM = {"meter": 1000.0, "mm": 1.0, "unknown": 1.0, "micron": 0.001}
 
 
-def is_nifti(head: bytes, path: Path) -> bool:
-    """Whether a file that begins like this is a NIfTI image; packed ones are told by their name."""
+def is_nifti(head: bytes) -> bool:
+    """Whether a file that begins like this is a NIfTI image, plain or packed by gzip."""
     if head[:2] == b"\x1f\x8b":
-        return path.name.lower().endswith(".nii.gz")
+        head = _unpacked(head)
     return any(head[place : place + len(mark)] == mark for place, marks in MAGIC.items() for mark in marks)
 
 
@@ -29,10 +34,12 @@ def read_nifti(path: Path) -> Volume:
     """
     import nibabel
 
-    head_of(path)
-    with refusing(str(path), "NIfTI"):
-        image = nibabel.Nifti1Image if not _is_second(path) else nibabel.Nifti2Image
-        opened = image.from_filename(path, mmap=False)
+    head = head_of(path, GZIP_HEAD_BYTES)
+    packed = head[:2] == b"\x1f\x8b"
+    second = any((_unpacked(head) if packed else head)[4:].startswith(mark) for mark in MAGIC[4])
+    with refusing(str(path), "NIfTI"), gzip.open(path) if packed else path.open("rb") as file:
+        image = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+        opened = image.from_stream(file)
         shape = tuple(int(edge) for edge in opened.shape)
         check_count(shape, str(path))
         if len(shape) > 3 and any(edge != 1 for edge in shape[3:]):
@@ -43,17 +50,16 @@ def read_nifti(path: Path) -> Volume:
         if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
             raise DataError(f"{path} does not say where it lies (its affine is degenerate): save it again")
         known = int(opened.header["sform_code"]) > 0 or int(opened.header["qform_code"]) > 0
-        zooms = [float(zoom) * scale for zoom in opened.header.get_zooms()[:3]]
-    spacing = spacing_of(affine) if known else (*zooms, 0.0, 0.0, 0.0)[:3]
-    return Volume(array, spacing, affine if known else None, VolumeSource("NIfTI"))
+    # Without a code the affine is the header's voxel sizes, and its directions mean nothing.
+    return Volume(array, spacing_of(affine), affine if known else None, VolumeSource("NIfTI"))
 
 
-def _is_second(path: Path) -> bool:
-    import gzip
-
-    opener = gzip.open if head_of(path, 2) == b"\x1f\x8b" else open
-    with opener(path, "rb") as file:
-        return int.from_bytes(file.read(4), "little") in (540, int.from_bytes((540).to_bytes(4, "big"), "little"))
+def _unpacked(head: bytes) -> bytes:
+    """Return the first bytes inside a gzip file, as far as `head` has them; none if it is damaged."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _channelled(array: np.ndarray, shape: tuple[int, ...], path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from wardround.data.decode import FORMATS, refuse_unusual
 from wardround.data.readers.boundary import refusing
 from wardround.data.volume import Volume, VolumeSource
 from wardround.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 
@@ -25,11 +29,12 @@ def read_picture(path: Path) -> Volume:
     Raises:
         DataError: the file is damaged, too large, has several frames or a pixel that is not finite.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image as PILImage
+    from PIL import ImageOps
 
     name = str(path)
     with refusing(name, "picture"):
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with path.open("rb") as file, PILImage.open(file, formats=FORMATS) as image:
             refuse_unusual(image, name)
             kind = str(image.format)
             array = np.asarray(_plain(ImageOps.exif_transpose(image)))
@@ -40,7 +45,7 @@ def read_picture(path: Path) -> Volume:
         )
 
 
-def _plain(image):  # type: ignore[no-untyped-def]
+def _plain(image: Image) -> Image:
     if image.mode in ("L", "RGB", "F") or image.mode.startswith("I"):
         return image
     return image.convert("L" if image.mode in ("1", "LA") else "RGB")

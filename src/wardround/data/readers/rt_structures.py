@@ -54,7 +54,7 @@ def read_regions(path: Path, image: Volume) -> tuple[Region, ...]:
         image: read from DICOM, so that it knows its slices and its frame of reference.
 
     Raises:
-        DataError: the file is no structure set, is damaged, or was drawn in another frame of reference than the image's.
+        DataError: the file is no structure set, is damaged, or was drawn in another frame of reference.
     """
     dataset, _ = open_header(path)
     if text_of(dataset, "Modality") != "RTSTRUCT":
