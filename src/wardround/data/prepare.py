@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -40,10 +40,12 @@ class Decoding:
     Attributes:
         workers: processes; 0 decodes in this one.
         thorough: compare the checksums of a cache that is there.
+        told: is called with each cache that is whole.
     """
 
     workers: int = 0
     thorough: bool = False
+    told: Callable[[Prepared], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ def prepared(
         raise DataError(f"the cache file {cache.path} was removed while it was read: start again")
     refused = {int(row): why for row, why in facts["refused"].items()}
     _check_refused(refused, int(unreadable_share * shape[0]))
-    return Prepared(pixels, refused, made, cache.path)
+    found = Prepared(pixels, refused, made, cache.path)
+    if how.told:
+        how.told(found)
+    return found
 
 
 def _fill(cache: CacheFile, decoder: Decoder, workers: int, spare: int) -> int:

@@ -71,7 +71,7 @@ def test_a_block_that_changed_while_nobody_looked_is_made_again() -> None:
 
 
 def test_the_first_refused_image_ends_it_and_leaves_nothing_behind(own_cache: Path) -> None:
-    with pytest.raises(DataError, match="image 3 is damaged$"):
+    with pytest.raises(DataError, match=r"image 3 is damaged$"):
         prepared(KEY, SHAPE, Pictures(refused=(3, 70)))
     assert list(own_cache.iterdir()) == []
 

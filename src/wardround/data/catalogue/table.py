@@ -48,12 +48,22 @@ def read_table(folder: Path, table: str) -> list[Row]:
         DataError: a column is unknown or missing, a cell empty, an image absent, listed twice or outside the folder, or
             a patient in two parts.
     """
+    rows = read_rows(folder, table)
+    _refuse_contradictions(rows, folder / table)
+    return rows
+
+
+def read_rows(folder: Path, table: str) -> list[Row]:
+    """Read the table of `folder` line by line, without comparing lines to each other.
+
+    Raises:
+        DataError: a column is unknown or missing, a cell empty, or an image absent or outside the folder.
+    """
     base = folder.resolve()
     path = inside(base, table, str(folder))
     rows = [_row(base, path, line, cells) for line, cells in _lines(path)]
     if not rows:
         raise DataError(f"{path} lists no image: add one line for each image below the column names")
-    _refuse_contradictions(rows, path)
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,6 @@ from wardround.errors import DataError
 
 MAGIC = {344: (b"n+1\0",), 4: (b"n+2\0\r\n\x1a\n",)}
 HEAD_BYTES = 352
-GZIP_HEAD_BYTES = 4096
-"""Enough packed bytes for a NIfTI header to unpack from."""
 _TO_MM = {"meter": 1000.0, "mm": 1.0, "unknown": 1.0, "micron": 0.001}
 
 
@@ -34,16 +33,15 @@ def read_nifti(path: Path) -> Volume:
     """
     import nibabel
 
-    head = head_of(path, GZIP_HEAD_BYTES)
+    head = head_of(path)
     packed = head[:2] == b"\x1f\x8b"
-    second = any((_unpacked(head) if packed else head)[4:].startswith(mark) for mark in MAGIC[4])
     with refusing(str(path), "NIfTI"), gzip.open(path) if packed else path.open("rb") as file:
-        image = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+        image = nibabel.Nifti2Image if _is_second(head, packed) else nibabel.Nifti1Image
         opened = image.from_stream(file)
         shape = tuple(int(edge) for edge in opened.shape)
         check_count(shape, str(path))
         if len(shape) > 3 and any(edge != 1 for edge in shape[3:]):
-            raise DataError(f"{path} holds {shape[3]} volumes: save each as a file of its own")
+            raise DataError(f"{path} has {len(shape)} axes, {' x '.join(map(str, shape))}: save each volume as a file")
         array = _channelled(np.asanyarray(opened.dataobj), shape, path)
         scale = _TO_MM[opened.header.get_xyzt_units()[0]]
         affine = np.diag([scale, scale, scale, 1.0]) @ np.asarray(opened.affine, dtype=np.float64)
@@ -71,3 +69,24 @@ def _channelled(array: np.ndarray, shape: tuple[int, ...], path: Path) -> np.nda
         raise DataError(f"{path} holds voxels of {array.dtype}: save it with real numbers or RGB")
     space = (*shape, 1, 1)[:3]
     return array.reshape(*space, array.shape[-1])
+
+
+def left_behind(path: Path) -> Counter[str]:
+    """Return which texts a NIfTI header carries, none of which is read: name -> 1, and the number of extensions."""
+    import nibabel
+
+    found: Counter[str] = Counter()
+    head = head_of(path)
+    packed = head[:2] == b"\x1f\x8b"
+    with refusing(str(path), "NIfTI"), gzip.open(path) if packed else path.open("rb") as file:
+        image = nibabel.Nifti2Image if _is_second(head, packed) else nibabel.Nifti1Image
+        header = image.from_stream(file).header
+        for name in ("descrip", "aux_file", "db_name", "intent_name"):
+            if name in header:
+                found[f"NIfTI {name}"] = int(bool(bytes(header[name].tobytes()).strip(b"\0 ")))
+        found["NIfTI extensions"] = len(header.extensions)
+    return +found
+
+
+def _is_second(head: bytes, packed: bool) -> bool:
+    return any((_unpacked(head) if packed else head)[4:].startswith(mark) for mark in MAGIC[4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,3 +50,16 @@ def _plain(image: Image) -> Image:
     if image.mode in ("L", "RGB", "F") or image.mode.startswith("I"):
         return image
     return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+
+
+def left_behind(path: Path) -> Counter[str]:
+    """Return what a picture carries beside its pixels, none of which is read: name -> number of entries."""
+    from PIL import Image as PILImage
+
+    found: Counter[str] = Counter()
+    with refusing(str(path), "picture"), path.open("rb") as file, PILImage.open(file, formats=FORMATS) as image:
+        found["EXIF"] = len(image.getexif())
+        for key, value in image.info.items():
+            if key != "exif" and isinstance(value, str | bytes):
+                found["comments and profiles"] += bool(value)
+    return +found
