@@ -28,7 +28,7 @@ def refusing(name: str, format_name: str) -> Iterator[None]:
     Raises:
         DataError: the file cannot be read, or needs more memory than there is.
     """
-    quiet = [logging.getLogger(logger) for logger in ("pydicom", "nibabel.global", "PIL")]
+    quiet = [logging.getLogger(logger) for logger in ("pydicom", "nibabel.global", "openjpeg", "PIL")]
     levels = [logger.level for logger in quiet]
     for logger in quiet:
         logger.setLevel(logging.CRITICAL + 1)

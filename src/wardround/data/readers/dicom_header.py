@@ -81,8 +81,8 @@ def _refuse_deflated_bomb(path: Path) -> None:
             return
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         inflated = 0
-        while piece := file.read(2**16):
-            while piece:
+        while not inflater.eof and (piece := file.read(2**16)):
+            while piece and not inflater.eof:  # at its end zlib keeps the last tail for ever
                 inflated += len(inflater.decompress(piece, 2**20))
                 piece = inflater.unconsumed_tail
                 if inflated > MAX_INFLATED_BYTES:
