@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from wardround.data.catalogue.table import Row, read_rows
 from wardround.data.decode import with_progress
+from wardround.data.isolated import Isolated
 from wardround.data.look import Look, look_at
 from wardround.errors import DataError
 
 MAX_FILES = 1_000_000
 MAX_THUMBNAILS = 24
+CHUNK = 16
 TABLE = "manifest.csv"
 NOT_LOOKED_AT = frozenset({TABLE, ".DS_Store", "Thumbs.db"})
 
@@ -99,7 +98,7 @@ def inspect(folder: Path, workers: int = 0) -> Inspection:
     likenesses: Counter[int] = Counter()
     parts_of: dict[str, set[str]] = {}
     patients: set[str] = set()
-    for path, look in zip(paths, with_progress(_looks(paths, workers), len(paths), "looking at files"), strict=True):
+    for path, look in zip(paths, with_progress(looks(paths, workers), len(paths), "looking at files"), strict=True):
         _count(found, path, look)
         if look.likeness:
             likenesses[look.likeness] += 1
@@ -148,29 +147,24 @@ def _rows_of(folder: Path, found: Inspection) -> dict[Path, list[Row]]:
     return by_file
 
 
-def _looks(paths: list[Path], workers: int) -> Iterator[Look]:
-    if not workers:
-        yield from map(look_at, paths)
-        return
-    looked = 0
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        try:
-            for look in pool.map(look_at, paths, chunksize=16):
-                looked += 1
-                yield look
-            return
-        except BrokenProcessPool:  # a decoder took its process down: go on with a process for each file
-            pass
-    for path in paths[looked:]:
-        yield _alone(path)
+def looks(paths: list[Path], workers: int) -> Iterator[Look]:
+    """Look at files, in their order; one that takes its process down is refused like any other.
+
+    Args:
+        paths: of the files.
+        workers: processes; 0 looks in this one.
+    """
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    for found in Isolated(_look_at_each, _lost).over(chunks, workers):
+        yield from found
 
 
-def _alone(path: Path) -> Look:
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        try:
-            return pool.submit(look_at, path).result()
-        except BrokenProcessPool:
-            return Look("other", refused=f"{path} took its decoder down: replace or remove it")
+def _look_at_each(paths: Sequence[Path]) -> list[Look]:
+    return [look_at(path) for path in paths]
+
+
+def _lost(path: Path) -> Look:
+    return Look("other", refused=f"{path} took its decoder down: replace or remove it")
 
 
 def _count(found: Inspection, path: Path, look: Look) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +15,10 @@ import numpy as np
 
 from wardround.data.cache import BLOCK, CacheFile, checksum
 from wardround.data.decode import with_progress
+from wardround.data.isolated import Isolated
 from wardround.errors import DataError
+
+WHAT = "decoding images"
 
 
 class Decoder(Protocol):
@@ -79,6 +79,7 @@ def prepared(
     decoder: Decoder,
     how: Decoding | None = None,
     unreadable_share: float = 0.0,
+    may_end_its_process: Callable[[], bool] | None = None,
 ) -> Prepared:
     """Return the pixels that belong to `key`, decoded the first time.
 
@@ -92,24 +93,26 @@ def prepared(
         decoder: of single images.
         how: processes and care.
         unreadable_share: largest share of images that may be refused; the rest goes on.
+        may_end_its_process: whether images need a process of their own also where `how` does not say.
 
     Raises:
         DataError: too many images are refused: the first one's reason; or the cache folder cannot be written.
     """
-    how = how or Decoding()
     cache = CacheFile.of(key, shape)
+    thorough = how is not None and how.thorough
     made = 0
-    if not cache.is_whole(how.thorough):
+    if not cache.is_whole(thorough):
+        workers = how.workers if how else int(may_end_its_process is not None and may_end_its_process())
         with _writing(cache):
-            if not cache.is_whole(how.thorough):
-                made = _fill(cache, decoder, how.workers, int(unreadable_share * shape[0]))
+            if not cache.is_whole(thorough):
+                made = _fill(cache, decoder, workers, int(unreadable_share * shape[0]))
     facts, pixels = cache.facts(), cache.mapped()
     if facts is None or pixels is None:
         raise DataError(f"the cache file {cache.path} was removed while it was read: start again")
     refused = {int(row): why for row, why in facts["refused"].items()}
     _check_refused(refused, int(unreadable_share * shape[0]))
     found = Prepared(pixels, refused, made, cache.path)
-    if how.told:
+    if how and how.told:
         how.told(found)
     return found
 
@@ -118,21 +121,25 @@ def _fill(cache: CacheFile, decoder: Decoder, workers: int, spare: int) -> int:
     done = _resumed(cache)
     open_blocks = [block for block in range(cache.num_blocks) if block not in done.checksums]
     made = sum(min(BLOCK, cache.shape[0] - block * BLOCK) for block in open_blocks)
-    blocks = _in_workers(cache, decoder, open_blocks, workers) if workers else _here(cache, decoder, open_blocks)
+    job = Isolated(_decode_rows, _lost, _begin, (cache, decoder))
+    found = job.over([_rows(cache, block) for block in open_blocks], workers)
+    pixels = cache.mapped_part()
+    assert pixels is not None  # noqa: S101  # _make_room wrote it
     try:
         with cache.journal.open("a", encoding="utf-8") as journal:
-            for block, digest, refused in with_progress(blocks, len(open_blocks), "decoding images"):
-                done.checksums[block] = digest
+            for block, sentences in zip(open_blocks, with_progress(found, len(open_blocks), WHAT), strict=True):
+                refused = {row: why for row, why in zip(_rows(cache, block), sentences, strict=True) if why}
+                done.checksums[block] = checksum(pixels, block)
                 done.refused |= refused
                 _check_refused(done.refused, spare)
-                journal.write(json.dumps([block, digest, refused]) + "\n")
+                journal.write(json.dumps([block, done.checksums[block], refused]) + "\n")
                 journal.flush()
     except DataError:  # a file has to change first, and then the cache has another name
         cache.part.unlink(missing_ok=True)
         cache.journal.unlink(missing_ok=True)
         raise
     finally:
-        blocks.close()
+        found.close()
     cache.finish([done.checksums[block] for block in range(cache.num_blocks)], dict(sorted(done.refused.items())))
     return made
 
@@ -164,78 +171,30 @@ def _make_room(cache: CacheFile) -> None:
     np.lib.format.open_memmap(cache.part, mode="w+", dtype=np.uint8, shape=cache.shape).flush()
 
 
-Block = tuple[int, str, dict[int, str]]
-
-
-def _here(cache: CacheFile, decoder: Decoder, blocks: list[int]) -> Generator[Block, None, None]:
-    for block in blocks:
-        yield _fill_block(cache, decoder, block)
-
-
-def _in_workers(cache: CacheFile, decoder: Decoder, blocks: list[int], workers: int) -> Generator[Block, None, None]:
-    finished = 0
-    pool = _pool(cache, decoder, workers)
-    try:
-        for found in pool.map(_work, blocks):
-            finished += 1
-            yield found
-    except BrokenProcessPool:  # a decoder took its process down: find out on which image
-        for block in blocks[finished:]:
-            yield _one_by_one(cache, decoder, block)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _one_by_one(cache: CacheFile, decoder: Decoder, block: int) -> Block:
-    pixels = cache.mapped_part()
-    assert pixels is not None  # noqa: S101  # _make_room wrote it
-    refused: dict[int, str] = {}
-    for row in _rows(cache, block):
-        with _pool(cache, decoder, 1) as pool:
-            try:
-                image, why = pool.submit(_decode, row).result()
-            except BrokenProcessPool:
-                image, why = None, f"image {row} took its decoder down: replace or remove it"
-        pixels[row] = 0 if image is None else image
-        if why:
-            refused[row] = why
-    return block, checksum(pixels, block), refused
-
-
-def _pool(cache: CacheFile, decoder: Decoder, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, get_context("spawn"), _begin, (cache, decoder))
-
-
-_JOB: list[tuple[CacheFile, Decoder]] = []
+_JOB: list[tuple[np.ndarray | None, Decoder]] = []
 
 
 def _begin(cache: CacheFile, decoder: Decoder) -> None:
-    _JOB[:] = [(cache, decoder)]
+    _JOB[:] = [(cache.mapped_part(), decoder)]
 
 
-def _work(block: int) -> Block:
-    return _fill_block(*_JOB[0], block)
-
-
-def _decode(row: int) -> tuple[np.ndarray | None, str]:
-    try:
-        return _JOB[0][1](row), ""
-    except DataError as error:
-        return None, str(error)
-
-
-def _fill_block(cache: CacheFile, decoder: Decoder, block: int) -> Block:
-    pixels = cache.mapped_part()
-    if pixels is None:
-        raise DataError(f"the cache file {cache.part} was removed while it was written: start again")
-    refused: dict[int, str] = {}
-    for row in _rows(cache, block):
+def _decode_rows(rows: Sequence[int]) -> list[str]:
+    """Write the images of `rows` into the unfinished cache; return why each could not be used, ``""`` if it could."""
+    pixels, decoder = _JOB[0]
+    assert pixels is not None  # noqa: S101  # _make_room wrote it
+    refused = []
+    for row in rows:
         try:
             pixels[row] = decoder(row)
+            refused.append("")
         except DataError as error:
             pixels[row] = 0
-            refused[row] = str(error)
-    return block, checksum(pixels, block), refused
+            refused.append(str(error))
+    return refused
+
+
+def _lost(row: int) -> str:
+    return f"image {row} took its decoder down: replace or remove it"
 
 
 def _rows(cache: CacheFile, block: int) -> range:

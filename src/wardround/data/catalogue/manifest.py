@@ -99,7 +99,7 @@ class Manifest:
             "channels": self.channels,
         }
         shape = (len(rows), self.size_px, self.size_px, self.channels)
-        return prepared(key, shape, decoder, how, self.unreadable_share)
+        return prepared(key, shape, decoder, how, self.unreadable_share, decoder.may_end_its_process)
 
     def picture(self, file: Path, row: Row | None = None) -> np.ndarray:
         """Return one image as this source feeds it to a network.
@@ -146,12 +146,26 @@ class _Rows:
     rows: tuple[Row, ...]
     table: Path
 
+    def may_end_its_process(self) -> bool:
+        """Whether an image may reach a DICOM decoder, some of which end their process on damaged frames."""
+        return any(_is_dicom(row.file) for row in self.rows)
+
     def __call__(self, row: int) -> np.ndarray:
         found = self.rows[row]
         try:
             return self.source.picture(found.file, found)
         except DataError as error:
             raise DataError(f"{self.table}, line {found.line}: {error}") from None
+
+
+def _is_dicom(file: Path) -> bool:
+    if file.is_dir():
+        return True
+    try:
+        with file.open("rb") as opened:
+            return is_dicom(opened.read(132))
+    except OSError:  # its reader says why
+        return False
 
 
 def _choices(rows: list[Row]) -> str:
