@@ -86,10 +86,10 @@ def perceptual_hash(grey: np.ndarray) -> int:
 
 
 def _dicom(path: Path) -> Look:
-    dataset, removed = open_header(path)
-    if "Rows" not in dataset:
-        return Look(text_of(dataset, "Modality") or "DICOM without pixels", removed=removed)
     with refusing(str(path), "DICOM"):
+        dataset, removed = open_header(path)
+        if "Rows" not in dataset:
+            return Look(text_of(dataset, "Modality") or "DICOM without pixels", removed=removed)
         return _image(stacked([dataset], [frames_of(dataset, str(path))], str(path)), removed)
 
 

@@ -48,8 +48,9 @@ def read_series(folder: Path) -> Volume:
 
 def has_pixels(path: Path) -> bool:
     """Whether a DICOM file is an image on whose grid others may lie: it has rows, and is no dose."""
-    dataset, _ = open_header(path, pixels=False)
-    return "Rows" in dataset and dataset.get("Modality") != "RTDOSE"
+    with refusing(str(path), "DICOM"):
+        dataset, _ = open_header(path, pixels=False)
+        return "Rows" in dataset and dataset.get("Modality") != "RTDOSE"
 
 
 def stacked(headers: Sequence[Dataset], arrays: Sequence[np.ndarray], name: str) -> Volume:

@@ -21,13 +21,12 @@ def read_dose(path: Path) -> Volume:
     Raises:
         DataError: the file is no dose, is damaged, or gives its dose in other units than gray.
     """
-    dataset, _ = open_header(path)
-    if text_of(dataset, "Modality") != "RTDOSE":
-        raise DataError(f"{path} is no RT dose but {text_of(dataset, 'Modality') or 'another object'}")
-    units = text_of(dataset, "DoseUnits").upper()
-    if units != "GY":
-        raise DataError(f"{path} gives its dose in {units or 'unknown units'}: export it in GY")
     with refusing(str(path), "RT dose"):
+        dataset, _ = open_header(path)
+        if text_of(dataset, "Modality") != "RTDOSE":
+            raise DataError(f"{path} is no RT dose but {text_of(dataset, 'Modality') or 'another object'}")
+        if (units := text_of(dataset, "DoseUnits").upper()) != "GY":
+            raise DataError(f"{path} gives its dose in {units or 'unknown units'}: export it in GY")
         scaling = float(dataset.DoseGridScaling)
         if not np.isfinite(scaling) or scaling <= 0:
             raise DataError(f"{path} scales its dose by {scaling}: export it again")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+CONTOUR_DATA = 0x30060050
 MAX_POINTS = 5_000_000
 
 
@@ -56,12 +57,12 @@ def read_regions(path: Path, image: Volume) -> tuple[Region, ...]:
     Raises:
         DataError: the file is no structure set, is damaged, or was drawn in another frame of reference.
     """
-    dataset, _ = open_header(path)
-    if text_of(dataset, "Modality") != "RTSTRUCT":
-        raise DataError(f"{path} is no RT structure set but {text_of(dataset, 'Modality') or 'another object'}")
     if image.affine is None or not image.source.instances:
         raise DataError(f"{path} needs a DICOM image that says where its slices lie: name the one it was drawn on")
     with refusing(str(path), "RT structure set"):
+        dataset, _ = open_header(path)
+        if text_of(dataset, "Modality") != "RTSTRUCT":
+            raise DataError(f"{path} is no RT structure set but {text_of(dataset, 'Modality') or 'another object'}")
         contours = {int(item.ReferencedROINumber): item for item in dataset.get("ROIContourSequence") or []}
         return tuple(
             _region(item, contours.get(int(item.ROINumber)), image, path)
@@ -107,12 +108,19 @@ def _region(item: Dataset, drawn: Dataset | None, image: Volume, path: Path) -> 
 
 def _indices(contour: Dataset, image: Volume) -> np.ndarray:
     """Return a contour's points as fractional (row, column, slice) indices, float64 ``(P, 3)``."""
-    points = np.asarray(contour.ContourData, dtype=np.float64).reshape(-1, 3)
+    points = _coordinates(contour).reshape(-1, 3)
     if len(points) > MAX_POINTS or not np.isfinite(points).all():
         raise DataError("a contour has too many points, or one that is not finite: export the structure set again")
     assert image.affine is not None  # noqa: S101  # read_regions refused it
     to_index = np.linalg.inv(image.affine)
     return (points * [-1, -1, 1]) @ to_index[:3, :3].T + to_index[:3, 3]
+
+
+def _coordinates(contour: Dataset) -> np.ndarray:
+    raw = contour.get_item(CONTOUR_DATA).value
+    if isinstance(raw, bytes):  # as read, and hundreds of times faster than pydicom's number type
+        return np.array(raw.strip(b" \0").split(b"\\"), dtype=np.float64)
+    return np.asarray(contour.ContourData, dtype=np.float64)
 
 
 def _slice_of(contour: Dataset, points: np.ndarray, image: Volume) -> int | None:
