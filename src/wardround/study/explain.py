@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wardround.algorithms import Local
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
@@ -17,6 +19,7 @@ def explain(plan: Plan) -> str:
     lines = [
         f"plan      {plan.name}, digest {plan.digest()}",
         f"data      {_settings(table['data'], 'source')}",
+        *_harmonised(table["data"]),
         f"sites     {_settings(table['data']['sites'], 'by')}",
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
@@ -39,6 +42,13 @@ def explain(plan: Plan) -> str:
         "(epsilon, delta) covers nothing: no noise is added. " + _spoiling(plan),
     ]
     return "\n".join(lines)
+
+
+def _harmonised(data: dict[str, Any]) -> list[str]:
+    if "harmonise" not in data:
+        return []
+    geometry = ", ".join(f"{key} = {value!r}" for key, value in data["harmonise"].items())
+    return [f"images    {geometry}; grey levels {_settings(data['intensity'], 'by')}"]
 
 
 def _protection(plan: Plan) -> list[str]:

@@ -25,7 +25,7 @@ def picture(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def ward(tmp_path: Path) -> Path:
-    """Three slices of two patients, a structure set, a NIfTI, two pictures that look alike and a file that is nothing."""
+    """Slices of two patients, a structure set, a NIfTI, two pictures that look alike and a file that is nothing."""
     folder = tmp_path / "ward"
     for index, patient in enumerate(("P1", "P1", "P2")):
         save(image(picture(index), PatientID=patient, **placed(float(index))), folder / f"{index}.dcm")

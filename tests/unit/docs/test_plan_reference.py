@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wardround.algorithms import Training
+from wardround.data.harmonise import Harmonise
 from wardround.data.sites import Parts
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation
@@ -22,7 +23,12 @@ TEMPLATE = Path(__file__).parents[3] / "src" / "wardround" / "study" / "template
 CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values() for name, kind in registry.items()]
 
 
-TABLES = [("`[training]`", Training), ("`[data.parts]`", Parts), ("`[evaluation]`", Evaluation)]
+TABLES = [
+    ("## `[training]`", Training),
+    ("## `[data.parts]`", Parts),
+    ("## `[data.harmonise]`", Harmonise),
+    ("## `[evaluation]`", Evaluation),
+]
 
 
 def row_of(section: str, key: str) -> list[str]:

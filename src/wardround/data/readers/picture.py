@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wardround.data.decode import FORMATS, refuse_unusual
+from wardround.data.decode import FORMATS, MAX_PIXELS, refuse_unusual
 from wardround.data.readers.boundary import refusing
 from wardround.data.volume import Volume, VolumeSource
 from wardround.errors import DataError
@@ -35,10 +35,13 @@ def read_picture(path: Path) -> Volume:
 
     name = str(path)
     with refusing(name, "picture"):
-        with path.open("rb") as file, PILImage.open(file, formats=FORMATS) as image:
-            refuse_unusual(image, name)
-            kind = str(image.format)
-            array = np.asarray(_plain(ImageOps.exif_transpose(image)))
+        try:
+            with path.open("rb") as file, PILImage.open(file, formats=FORMATS) as image:
+                refuse_unusual(image, name)
+                kind = str(image.format)
+                array = np.asarray(_plain(ImageOps.exif_transpose(image)))
+        except PILImage.DecompressionBombError:
+            raise DataError(f"{name} has more than {MAX_PIXELS} pixels: scale it down before use") from None
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DataError(f"{name} holds a pixel that is not finite (NaN or infinite): repair or remove it")
         return Volume(
