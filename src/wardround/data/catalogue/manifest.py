@@ -117,9 +117,9 @@ class Manifest:
         image = read_volume(file)
         mask, frame = None, row.frame if row is not None else None
         if self.harmonise.outside_mask != "keep":
-            if row is None or row.mask is None:
+            if row is None or not row.mask:
                 raise DataError(f"{file} has no mask, and data.harmonise.outside_mask asks for one: set it to keep")
-            mask = _mask(row.mask, row.region, image)
+            mask = _mask(Path(row.mask), row.region, image)
         return square(image, mask, frame, self.harmonise, self.intensity, self.size_px, self.channels, str(file))
 
     def _classes(self, rows: list[Row], table: Path) -> tuple[str, ...]:
@@ -179,8 +179,8 @@ def _files_of(row: Row) -> Iterator[Path]:
         yield from sorted(path for path in row.file.iterdir() if path.is_file())
     else:
         yield row.file
-    if row.mask is not None:
-        yield row.mask
+    if row.mask:
+        yield Path(row.mask)
 
 
 def _mask(file: Path, region: str, image: Volume) -> Volume:

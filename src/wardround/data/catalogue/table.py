@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +17,34 @@ COLUMNS = (*REQUIRED, "part", "frame", "mask", "region")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, checked.
+    """One line of the table, checked. A table may have very many, so paths are kept as text.
 
     Attributes:
         line: its number in the file, the first line is 1.
-        file: the image, resolved, inside the folder: a file, or a folder with one DICOM series.
+        image: path of the image, resolved, inside the folder: a file, or a folder with one DICOM series.
         label: as written.
         site: as written.
         patient: as written.
         part: ``"train"``, ``"val"``, ``"test"`` or ``""``.
         frame: which slice of the image, from 0; ``None`` if the table does not say.
-        mask: the file of the mask, resolved, inside the folder; ``None`` if there is none.
+        mask: path of the mask, resolved, inside the folder; ``""`` if there is none.
         region: which region of an RT structure set is the mask; ``""`` for other masks.
     """
 
     line: int
-    file: Path
+    image: str
     label: str
     site: str
     patient: str
     part: str
     frame: int | None = None
-    mask: Path | None = None
+    mask: str = ""
     region: str = ""
+
+    @property
+    def file(self) -> Path:
+        """The image."""
+        return Path(self.image)
 
 
 def read_table(folder: Path, table: str) -> list[Row]:
@@ -134,25 +140,25 @@ def _row(base: Path, path: Path, line: int, cells: dict[str, str]) -> Row:
         raise DataError(f"{where}: a region is named but no mask; name the RT structure set in the column mask")
     return Row(
         line=line,
-        file=inside(base, cells["image"], where, folders=True),
-        label=cells["label"],
-        site=cells["site"],
+        image=str(inside(base, cells["image"], where, folders=True)),
+        label=sys.intern(cells["label"]),
+        site=sys.intern(cells["site"]),
         patient=cells["patient"],
-        part=part,
+        part=sys.intern(part),
         frame=int(frame) if frame else None,
-        mask=inside(base, mask, where) if mask else None,
-        region=region,
+        mask=str(inside(base, mask, where)) if mask else "",
+        region=sys.intern(region),
     )
 
 
 def _refuse_contradictions(rows: list[Row], path: Path) -> None:
-    images: dict[tuple[Path, int | None], Row] = {}
+    images: dict[str | tuple[str, int], Row] = {}
     patients: dict[str, Row] = {}
     for row in rows:
         where = f"{path}, line {row.line}"
-        if (other := images.setdefault((row.file, row.frame), row)) is not row:
+        if (other := images.setdefault(row.image if row.frame is None else (row.image, row.frame), row)) is not row:
             raise DataError(
-                f"{where}: image {row.file} is listed before, at line {other.line}: remove one of the lines"
+                f"{where}: image {row.image} is listed before, at line {other.line}: remove one of the lines"
             )
         if (other := patients.setdefault(row.patient, row)).part != row.part:
             raise DataError(
