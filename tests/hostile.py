@@ -59,7 +59,7 @@ class Ward:
         self.scheme = Scheme.of(plan.pipeline, plan.weight_total)
         self.weights = {name: 3 + place for place, name in enumerate(names)}
         self.roster: Roster
-        if plan.pipeline.needs_keys:
+        if plan.needs_keys:
             self.agree_on_keys()
 
     def restart(self, *names: str) -> None:

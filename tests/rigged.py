@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from wardround.core.codec import Message, decode, encode
 from wardround.core.update import Tensors
 from wardround.fabric.base import Answer, Body
 from wardround.fabric.local import LocalFabric, packed, unpacked
+from wardround.ledger.log import Log
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
@@ -23,10 +26,12 @@ Tamper = Callable[[str, str, Message], Message | str | bytes]
 class Memory:
     """A journal in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        self.note: bytes | None
         self.records: list[RoundRecord] = []
         self.state: Tensors | None = None
         self.known: tuple[str, Mapping[str, bytes]] = "", {}
+        self.seed, self.note, self.folder = secrets.token_bytes(32), None, folder
 
     def last(self) -> tuple[list[RoundRecord], Tensors] | None:
         return None if self.state is None else (list(self.records), self.state)
@@ -40,6 +45,19 @@ class Memory:
 
     def keep_roster(self, run: str, identities: Mapping[str, bytes]) -> None:
         self.known = run, identities
+
+    def ledger(self) -> Log:
+        self.folder = self.folder or Path(tempfile.mkdtemp())
+        return Log(self.folder)
+
+    def log_seed(self) -> bytes:
+        return self.seed
+
+    def checkpoint(self) -> bytes | None:
+        return self.note
+
+    def keep_checkpoint(self, note: bytes) -> None:
+        self.note = note
 
 
 class Tampering:

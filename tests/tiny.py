@@ -79,7 +79,7 @@ def make_bench(of: Plan) -> Workbench:
 
 
 def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:
-    credentials = simulated(stores, sizes, name) if opened.pipeline.needs_keys else None
+    credentials = simulated(stores, sizes, name) if opened.needs_keys else None
     return Site(name, opened, site_data(name, sizes[name], public), bench, SiteStore(stores / name), credentials)
 
 
@@ -88,7 +88,7 @@ SIZES = tuple((name, 8 + 4 * index) for index, name in enumerate(NAMES))
 
 def fabric(of: Plan, stores: Path, encoded: bool = True, public: bool = True) -> LocalFabric:
     """Return three tiny sites in this process."""
-    if of.pipeline.needs_keys:
+    if of.needs_keys:
         introduce_sites(stores, NAMES)
     return LocalFabric(NAMES, make_opener(to_json(of), SIZES, str(stores), public), encoded)
 

@@ -223,7 +223,8 @@ def swollen(site: Any, op: str, body: Message, answer: Message) -> Message:
     if op == "open":
         return Message({**answer.fields, "num_train": 10**9})
     if op == "train":
-        rewrite(site, examples=10**9)
+        _, held = site._outlet._pending._held
+        rewrite(site, said={**held.said, "num_examples": 10**9})
         return Message({**answer.fields, "num_examples": 10**9})
     return answer
 

@@ -27,6 +27,10 @@ class Mean:
         if self.weighting not in WEIGHTINGS:
             raise PlanError(f"aggregator weighting = {self.weighting!r} is not one of {', '.join(WEIGHTINGS)}")
 
+    def share(self, num_examples: int) -> float:
+        """Return the weight of the update of a site with that many training examples."""
+        return float(num_examples) if self.weighting == "examples" else 1.0
+
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sum `updates` in the order in which they come, holding one of them at a time.
 
@@ -37,7 +41,7 @@ class Mean:
         weight = 0.0
         sites: list[str] = []
         for update in updates:
-            share = float(update.num_examples) if self.weighting == "examples" else 1.0
+            share = self.share(update.num_examples)
             for name, value in update.tensors.items():
                 part = np.asarray(share * value.astype(np.float64))  # an array also where the weight has no axes
                 if name in total:

@@ -27,12 +27,14 @@ class LocalResult:
         memory: what the site keeps for its next round (control variates, optimiser state).
         loss: mean training loss over the steps.
         num_steps: optimiser steps taken.
+        used: int64, places of the images that were trained on; ``None`` says all.
     """
 
     change: Tensors
     memory: dict[str, np.ndarray]
     loss: float
     num_steps: int
+    used: np.ndarray | None = None
 
 
 class LocalWork(Protocol):

@@ -72,7 +72,8 @@ class LocalSgd:
             joins_update, joins_memory = correction.finish()
             change |= joins_update
             kept |= joins_memory
-        return LocalResult(change, kept, float(np.mean(losses)), len(losses))
+        used = np.unique(np.concatenate(list(self.training.batches(len(images), ctx))))
+        return LocalResult(change, kept, float(np.mean(losses)), len(losses), used)
 
     def _descend(
         self,

@@ -6,14 +6,18 @@ from what they know by themselves; that is how a site recognises its own upload 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from wardround.core.codec import canonical_json
+from wardround.core.names import MAX_NAME_BYTES
 from wardround.errors import LedgerError
+from wardround.ledger.notes import Note
+from wardround.ledger.parts import NOTE
 from wardround.ledger.records import (
     DIGEST,
-    MAX_NAME_BYTES,
     MAX_SITES,
     SITE,
     Digest,
@@ -44,6 +48,7 @@ class Entry(Record):
     """Base of all entries."""
 
     what: ClassVar[str] = "an entry of the ledger"
+    max_bytes: ClassVar[int] = 2**20
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class Broadcast(Entry):
 
     Attributes:
         round: index of the round, from 0.
-        digest: of the weights.
+        digest: of the tensors that were sent; where the sites hold the state themselves, of that state.
     """
 
     kind: ClassVar[str] = "broadcast"
@@ -107,8 +112,8 @@ class UpdateCommitment(Entry):
     Attributes:
         round: index of the round, from 0.
         site: the site.
-        digest: of all its frames, one after the other.
-        size_bytes: their length.
+        digest: of the tensors that it sent; where updates travel as frames, of the digests of all its frames.
+        size_bytes: what they took on the wire.
     """
 
     kind: ClassVar[str] = "update"
@@ -224,6 +229,34 @@ class RoundClosed(Entry):
 
 
 @dataclass(frozen=True)
+class Cosigned(Entry):
+    """The checkpoint of an earlier size of this log, with all that signed it: who stood behind it then.
+
+    Attributes:
+        note: the signed checkpoint.
+    """
+
+    kind: ClassVar[str] = "cosigned"
+    what: ClassVar[str] = "an entry of a co-signed checkpoint"
+
+    note: Annotated[Note, NOTE]
+
+
+@dataclass(frozen=True)
+class Rewound(Entry):
+    """The coordinator lost what it had after some round, as a power failure may do, and makes the rounds since anew.
+
+    Attributes:
+        round: index of the first round that is made anew.
+    """
+
+    kind: ClassVar[str] = "rewound"
+    what: ClassVar[str] = "an entry that goes back to a round"
+
+    round: Whole
+
+
+@dataclass(frozen=True)
 class ModelFinal(Entry):
     """The last entry: the model that came of the run.
 
@@ -249,6 +282,8 @@ ENTRIES: Mapping[str, type[Entry]] = {
         DataUse,
         PrivacyEvent,
         RoundClosed,
+        Cosigned,
+        Rewound,
         ModelFinal,
     )
 }
@@ -262,6 +297,20 @@ def read_entry(data: bytes) -> Entry:
         LedgerError: the bytes are no entry, or not written in the one way in which it may be.
     """
     return read_record(data, ENTRIES, Entry.what, Entry.max_bytes)
+
+
+def entry_of(kind: type[Entry]) -> Rule:
+    """Return the rule of a field that holds an entry of one kind."""
+    return Rule(
+        kind.what, lambda value: isinstance(value, kind), lambda value: json.loads(value.to_bytes()), _read_part
+    )
+
+
+def _read_part(value: Any) -> Entry | None:
+    try:
+        return read_entry(canonical_json(value))
+    except ValueError:
+        return None
 
 
 def as_reason(sentence: str) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wardround.core.codec import canonical_json
 from wardround.ledger.checkpoint import Checkpoint
-from wardround.ledger.entries import Entry, read_entry
 from wardround.ledger.merkle import leaf_hash, verify_inclusion
 from wardround.ledger.note_keys import Key, Signature
 from wardround.ledger.notes import Note
@@ -48,13 +45,6 @@ def _read_place(value: Any) -> Place | None:
     return Place(value[0], PROOF.read(value[1])) if type(value) is list and len(value) == 2 else None
 
 
-def _read_entry(value: Any) -> Entry | None:
-    try:
-        return read_entry(canonical_json(value))
-    except ValueError:
-        return None
-
-
 def _written(kind: type, write: Callable[[Any], str], read: Callable[[str], Any], says: str) -> Rule:
     """Return the rule of what is written as a text of its own."""
     return Rule(
@@ -76,10 +66,3 @@ NOTE = _written(
     lambda value: Note.from_bytes(value.encode("utf-8", "surrogatepass")),
     "a signed note",
 )
-
-
-def entry_of(kind: type[Entry]) -> Rule:
-    """Return the rule of an entry of one kind."""
-    return Rule(
-        kind.what, lambda value: isinstance(value, kind), lambda value: json.loads(value.to_bytes()), _read_entry
-    )

@@ -13,10 +13,10 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_type_hints
 
 from wardround.core.codec import canonical_json
+from wardround.core.names import MAX_NAME_BYTES, is_site_name
 from wardround.errors import LedgerError
 
-MAX_NAME_BYTES = 128
-MAX_SITES = 255
+MAX_SITES = 10_000
 MAX_WHOLE = 2**53 - 1
 """Largest whole number in a record: the largest that every reader of JSON keeps exactly."""
 
@@ -101,7 +101,7 @@ HASH = Rule(
     bytes.hex,
     lambda value: bytes.fromhex(value) if DIGEST.allows(value) else None,
 )
-SITE = text(MAX_NAME_BYTES)
+SITE = Rule(f"a site's name, which is printable text of 1 to {MAX_NAME_BYTES} bytes", is_site_name)
 
 Whole = Annotated[int, WHOLE]
 Digest = Annotated[str, DIGEST]

@@ -35,9 +35,9 @@ from typing import Annotated, ClassVar
 from wardround.errors import LedgerError
 from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.data_use import UseKey
-from wardround.ledger.entries import DataUse, DataUseKey
+from wardround.ledger.entries import DataUse, DataUseKey, entry_of
 from wardround.ledger.notes import MAX_NOTE_BYTES, Note
-from wardround.ledger.parts import NOTE, PLACE, Place, entry_of
+from wardround.ledger.parts import NOTE, PLACE, Place
 from wardround.ledger.quorum import Roster
 from wardround.ledger.records import HASH, Hash, Record, listed, optional
 from wardround.ledger.use_tree import DEPTH, Path, UseTree, use_leaf

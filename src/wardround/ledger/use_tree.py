@@ -109,6 +109,11 @@ class UseTree:
         """Number of images."""
         return len(self._positions)
 
+    @property
+    def last_round(self) -> int:
+        """The last round that added an image; 0 before there is one."""
+        return self._last
+
     def add(self, round_index: int, digests: Iterable[bytes]) -> int:
         """Add images that a round uses; those that are in the list already stay as they are.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from wardround.core.names import is_site_name
 from wardround.errors import PlanError, SiteError, WireError
-from wardround.protect.octets import Reader, counted, is_site_name, joined
+from wardround.protect.octets import Reader, counted, joined
 from wardround.protect.shamir import MAX_SHARES
 
 MAX_COHORT = MAX_SHARES

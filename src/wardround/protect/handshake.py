@@ -29,6 +29,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from wardround.core.names import is_site_name
 from wardround.errors import TrustError, WireError
 from wardround.protect.boxes import KEY_BYTES, derived, open_box, seal_box
 from wardround.protect.handshake_messages import (
@@ -40,7 +41,7 @@ from wardround.protect.handshake_messages import (
     Introduction,
 )
 from wardround.protect.identity import Identity
-from wardround.protect.octets import is_site_name, joined
+from wardround.protect.octets import joined
 from wardround.protect.pairing import Ephemeral, Pair
 from wardround.protect.run_keys import MAX_SITES, MIN_SITES, RunKeys, run_id_of
 from wardround.protect.trust import Trusting

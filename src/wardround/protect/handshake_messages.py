@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wardround.core.names import MAX_NAME_BYTES
 from wardround.protect.boxes import BOX_BYTES, KEY_BYTES
 from wardround.protect.identity import BOTH_SIGNATURES_BYTES, PUBLIC_BYTES, PublicIdentity
-from wardround.protect.octets import MAX_NAME_BYTES, Reader, counted, joined
+from wardround.protect.octets import Reader, counted, joined
 
 X25519_BYTES = 32
 ML_KEM_BYTES = 1184

@@ -16,9 +16,9 @@ import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from wardround.core.names import is_site_name
 from wardround.errors import TrustError, WireError
 from wardround.protect.identity import PUBLIC_BYTES, Identity, PublicIdentity
-from wardround.protect.octets import is_site_name
 from wardround.protect.private_files import read_own, write_private
 from wardround.protect.trust import Trust
 from wardround.protect.vault import Vault, check_passphrase

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
-from wardround.protect.octets import Reader, joined
+from wardround.protect.octets import DOMAIN, Reader, joined
 
 ED25519_BYTES = 32
 ML_DSA_BYTES = 1952
@@ -124,6 +124,18 @@ class Identity:
         signed = self.public._in_context(_BOTH, message)
         return self._ed25519.sign(signed) + self._ml_dsa.sign(signed)
 
+    def sign_plain(self, message: bytes) -> bytes:
+        """Sign the very bytes of `message` with Ed25519, for published formats that put nothing around them: 64 bytes.
+
+        Raises:
+            ValueError: it could be taken for what `sign` or `sign_both` signs.
+        """
+        return self._ed25519.sign(_plain(message))
+
+    def sign_plain_outlasting(self, message: bytes) -> bytes:
+        """Do as `sign_plain`, with ML-DSA-65: 3309 bytes."""
+        return self._ml_dsa.sign(_plain(message))
+
     def to_bytes(self) -> bytes:
         """Write both private keys, in the clear: for a vault and nothing else."""
         return _PRIVATE + self._ed25519.private_bytes_raw() + self._ml_dsa.private_bytes_raw()
@@ -140,6 +152,12 @@ class Identity:
         identity = cls(reader.take(SEED_BYTES), reader.take(SEED_BYTES))
         reader.end()
         return identity
+
+
+def _plain(message: bytes) -> bytes:
+    if message.startswith(DOMAIN):
+        raise ValueError("these bytes begin like a message of this package's own protocol, which has its own signature")
+    return message
 
 
 def grouped(fingerprint: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import reprlib
 import struct
 
+from wardround.core.names import MAX_NAME_BYTES, is_site_name
 from wardround.errors import WireError
 
 DOMAIN = b"wardround/1/"
-MAX_NAME_BYTES = 128
 
 _LENGTH = struct.Struct(">I")
 
@@ -24,13 +24,6 @@ def joined(purpose: str, *parts: bytes) -> bytes:
 def counted(part: bytes) -> bytes:
     """Return `part` behind its length."""
     return _LENGTH.pack(len(part)) + part
-
-
-def is_site_name(name: object) -> bool:
-    """Whether `name` is 1 to 128 bytes of printable characters: what a site may be called in keys and messages."""
-    if not isinstance(name, str) or not name.isprintable():
-        return False
-    return 0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
 
 
 class Reader:

@@ -7,11 +7,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wardround.core.names import MAX_NAME_BYTES
 from wardround.errors import WireError
 from wardround.protect.boxes import KEY_BYTES, derived, open_box, seal_box
 from wardround.protect.handshake_messages import DIGEST_BYTES, MAX_SECRET_BYTES
 from wardround.protect.identity import PUBLIC_BYTES, PublicIdentity
-from wardround.protect.octets import MAX_NAME_BYTES, Reader, counted, joined
+from wardround.protect.octets import Reader, counted, joined
 
 MIN_SITES, MAX_SITES = 2, 200
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from wardround.core.names import is_site_name
 from wardround.errors import TrustError
 from wardround.protect.identity import PublicIdentity, digits
-from wardround.protect.octets import is_site_name
 from wardround.protect.private_files import read_own, write_private
 from wardround.protect.trust_text import new_text, with_peer, with_plan
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 SITES_IN_FULL = 12
+LINKS_IN_FULL = 24
 
 
 def write_report(run: Path, beside: Sequence[Path] = ()) -> Path:
@@ -52,6 +53,7 @@ def _template() -> Template:
 
 def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
     from wardround.report import tables, words
+    from wardround.report.chain import chain_of
     from wardround.report.curves import loss_panel, validation_panel
 
     results = run.results
@@ -63,6 +65,8 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
         "curves": [loss_panel(run), validation_panel(run)],
         "work": tables.site_work(run),
         "troubles": tables.troubles(run),
+        "chain": chain_of(run),
+        "links_in_full": LINKS_IN_FULL,
         "sites_in_full": SITES_IN_FULL,
         **({} if results is None else _results_context(run, results, others)),
     }

@@ -72,6 +72,7 @@ class Results:
         model_sha256: of ``model.safetensors``.
         predictions: pooled test predictions; ``None`` where they did not leave the sites.
         floor: see `Floor`; ``None`` if none was computed.
+        confirmed: sites that heard the end of the ledger from each other; ``None`` if the summary does not say.
     """
 
     classes: tuple[str, ...]
@@ -89,6 +90,7 @@ class Results:
     model_sha256: str
     predictions: Predictions | None = None
     floor: Floor | None = None
+    confirmed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
         personal=len(summary["personal"]),
         model_sha256=_text(summary["model_sha256"]),
         floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
+        confirmed=_texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
     )
 
 

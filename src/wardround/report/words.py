@@ -34,6 +34,7 @@ METRICS: Mapping[str, str] = {
 PHASES: Mapping[str, str] = {
     "open": "Sites join",
     "keys": "Sites agree on keys",
+    "ledger": "Ledger written and co-signed",
     "train": "Sites train, updates are summed",
     "server": "Server step",
     "validate": "Looks at the validation parts",

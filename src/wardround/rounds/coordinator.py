@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +19,11 @@ from wardround.fabric.base import Fabric
 from wardround.protect.scheme import Scheme
 from wardround.rounds.assessment import Assessment, Reader, SiteTest
 from wardround.rounds.checks import check_facts
+from wardround.rounds.digests import digest_of
 from wardround.rounds.exchange import ClearExchange, Exchange, FrameExchange
 from wardround.rounds.listener import Listener, Silent
+from wardround.rounds.logbook.keeper import Keeper, LedgerEnd
+from wardround.rounds.model_file import model_file
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
@@ -34,7 +39,7 @@ class RunResult:
     Attributes:
         weights: weights to save, ``net/…`` and ``stat/…``; personal ones at their initial values. Empty where the
             coordinator is blind: the sites hold them.
-        model_sha256: of the model file that the sites wrote; empty where the coordinator writes it.
+        model_sha256: of the model file, whoever writes it.
         personal: names of the weights that stayed at the sites.
         task: what was learned.
         facts: site -> what it said of itself when it joined.
@@ -42,6 +47,7 @@ class RunResult:
         test: the model on the test parts.
         test_failed: site -> why it is missing from `test`.
         seconds: phase -> seconds, over all rounds.
+        ledger: what became of the run's ledger.
     """
 
     weights: Tensors
@@ -53,6 +59,7 @@ class RunResult:
     test: Assessment
     test_failed: Mapping[str, str]
     seconds: Mapping[str, float]
+    ledger: LedgerEnd
 
 
 @dataclass
@@ -86,56 +93,70 @@ class Coordinator:
             task = self._task(facts)
             bench = Workbench(task, self.plan.seed)
         algorithm = self.plan.composed()
-        personal = algorithm.personal(bench.lend())
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
         self.plan.check_cohort(len(trainers))
         with clock.phase("keys"):
             roster = self._roster()
-        records, state = self.journal.last() or ([], None)
-        start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
-        server = self._server(algorithm, start if state is None else state, records)
-        template = algorithm.server.broadcast(start)
-        examples = {site: facts[site]["num_train"] for site in trainers}
-        exchange = self._exchange(template, server, roster, examples)
-        memories: dict[str, int] = {}
-        for record in records:
-            memories |= record.memories
-        for index in range(len(records), self.plan.rounds):
-            ctx = self._context(index, trainers)
-            record = self._round(algorithm, task, ctx, server, exchange, memories)
-            self.journal.commit(record, server.state)
-            records.append(record)
-            self.listener.completed(record)
-        with clock.phase("test"):
-            test, failed = self._assess(algorithm, task, "test", server, memories)
-        for record in records:
-            clock.add(record.seconds)
-        blind = isinstance(server, BlindServer)
-        return RunResult(
-            weights={} if blind else {**bench.initial, **algorithm.server.model(server.state)},
-            model_sha256=server.finish() if isinstance(server, BlindServer) else "",
-            personal=tuple(sorted(personal)),
-            task=task,
-            facts=facts,
-            records=records,
-            test=test,
-            test_failed=failed,
-            seconds=clock.seconds,
-        )
+        with closing(self.journal.ledger()) as log:
+            keeper = Keeper(self.plan, self.journal, self.fabric, roster, log)
+            personal = algorithm.personal(bench.lend())
+            records, state = self.journal.last() or ([], None)
+            start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
+            server = self._server(algorithm, start if state is None else state, digest_of(start), records)
+            template = algorithm.server.broadcast(start)
+            examples = {site: facts[site]["num_train"] for site in trainers}
+            exchange = self._exchange(template, server, roster, examples)
+            memories: dict[str, int] = {}
+            for record in records:
+                memories |= record.memories
+            with clock.phase("ledger"):
+                keeper.open(roster.run if roster else secrets.token_bytes(32), records)
+            for index in range(len(records), self.plan.rounds):
+                ctx = self._context(index, trainers)
+                record = self._round(algorithm, task, ctx, server, exchange, memories)
+                record = record.having(events=(*record.events, *keeper.events()))
+                self.journal.commit(record, server.state)
+                records.append(record)
+                with clock.phase("ledger"):
+                    keeper.enter(record)
+                self.listener.completed(record)
+            with clock.phase("test"):
+                test, failed = self._assess(algorithm, task, "test", server, memories)
+            for record in records:
+                clock.add(record.seconds)
+            if isinstance(server, BlindServer):
+                weights, model_sha256 = {}, server.finish()
+            else:
+                weights = {**bench.initial, **algorithm.server.model(server.state)}
+                model_sha256 = hashlib.sha256(model_file(weights, task, tuple(sorted(personal)))).hexdigest()
+            with clock.phase("ledger"):
+                end = keeper.close(model_sha256)
+            return RunResult(
+                weights=weights,
+                model_sha256=model_sha256,
+                personal=tuple(sorted(personal)),
+                task=task,
+                facts=facts,
+                records=records,
+                test=test,
+                test_failed=failed,
+                seconds=clock.seconds,
+                ledger=end,
+            )
 
     def _roster(self) -> Roster | None:
-        if not self.plan.pipeline.needs_keys:
+        if not self.plan.needs_keys:
             return None
         run, identities = self.journal.roster()
         roster = introduce(self.fabric, run, identities, self._timeout_s)
         self.journal.keep_roster(roster.run.hex(), {s: key.to_bytes() for s, key in roster.identities.items()})
         return roster
 
-    def _server(self, algorithm: Algorithm, state: Tensors, records: Sequence[RoundRecord]) -> Server:
+    def _server(self, algorithm: Algorithm, state: Tensors, initial: str, records: Sequence[RoundRecord]) -> Server:
         if not self.plan.pipeline.opens_at_sites:
             scheme = self._scheme() if self.plan.pipeline.sums_frames else None
             return OpenServer(self.plan, algorithm.server, scheme, state)
-        last = (records[-1].round, records[-1].state_digest) if records else (-1, "")
+        last = (records[-1].round, records[-1].state_digest) if records else (-1, initial)
         server = BlindServer(self.fabric, self._timeout_s, *last)
         server.find()
         return server
@@ -199,7 +220,9 @@ class Coordinator:
         accepted = {site: memories[site] for site in ctx.cohort if site in memories}
         body = {"round": ctx.round, "cohort": list(ctx.cohort), "population": ctx.population, "accepted": accepted}
         with clock.phase("train"):
-            collected = exchange.collect(ctx, server.broadcast(body))
+            sent = server.broadcast(body)
+            started = server.started(sent)
+            collected = exchange.collect(ctx, sent)
         with clock.phase("server"):
             digest = server.advance(ctx, collected)
         carried_down, carried_up = server.carried()
@@ -214,6 +237,7 @@ class Coordinator:
             bytes_up=collected.bytes_up + carried_up,
             seconds={},
             state_digest=digest,
+            started=started,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:

@@ -82,7 +82,11 @@ class ClearExchange:
         total = self.plan.aggregator.combine(inbox.updates(answers))
         check_quorum(self.plan, ctx, total.sites, inbox.failed)
         down = len(ctx.cohort) * body.size_bytes
-        return Collected(total.sites, inbox.accepted, inbox.failed, down, inbox.bytes_up, total=total)
+        accepted = {
+            site: {**said, "weight": self.plan.aggregator.share(said["num_examples"])}
+            for site, said in inbox.accepted.items()
+        }
+        return Collected(total.sites, accepted, inbox.failed, down, inbox.bytes_up, total=total)
 
 
 @dataclass
@@ -135,7 +139,18 @@ class FrameExchange:
         sites = tuple(sorted(site for group in groups.values() for site in group.sites))
         check_quorum(self.plan, ctx, sites, summation.failed)
         upload_bytes = self.scheme.upload_bytes(self.num_values)
-        accepted = {site: {**inbox.accepted[site], "bytes": upload_bytes, "weight": weights[site]} for site in sites}
+        accepted = {
+            site: {
+                **inbox.accepted[site],
+                "bytes": upload_bytes,
+                "digest": group.digests[site],
+                "weight": weights[site],
+                "attempt": group.attempt,
+            }
+            for group in groups.values()
+            for site in group.sites
+        }
+        accepted = {site: accepted[site] for site in sites}
         return Collected(
             sites,
             accepted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.identity import digits
 from wardround.protect.scheme import FrameSum, Scheme
 from wardround.protect.unmask import Reveal, unmask
+from wardround.rounds.digests import frames_digest
 from wardround.rounds.past import read_examples, survivors_claim
 from wardround.rounds.plan import Plan
 from wardround.rounds.roster import Roster
@@ -70,11 +72,15 @@ class GroupSum:
         sites: whose updates are in the sum.
         weight: sum of their weights.
         parts: one running sum a part.
+        attempt: number of the attempt at it.
+        digests: site -> digest of its update, as the ledger holds it.
     """
 
     sites: tuple[str, ...]
     weight: int
     parts: list[FrameSum]
+    attempt: int = 0
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def frames(self) -> Iterator[bytes]:
         """Yield the sum, part by part."""
@@ -113,6 +119,7 @@ class Summation:
     examples: Mapping[str, int] = field(default_factory=dict)
     _number: int = 0
     _whole: bool = False
+    _frames: dict[str, list[bytes]] = field(default_factory=dict)
 
     def group(self, sites: Sequence[str], least: int = 1, whole: bool = False) -> GroupSum:
         """Sum the updates of `sites`, and of fewer when some are lost.
@@ -233,6 +240,8 @@ class Summation:
     ) -> FrameSum:
         """Sum one part, dropping from `alive` whom it loses in the first part."""
         total = self.scheme.running_sum(self._parts[index])
+        if index == 0:
+            self._frames = {site: [] for site in alive}
         fields = {"round": self.round, "part": index, **said}
         body: Body = Message(fields)
         if offers is not None:
@@ -245,6 +254,7 @@ class Summation:
             try:
                 frame = self._frame_of(answer, index, int(str(said["attempt"])))
                 total.add(frame, 1 if masked else self.weights[answer.site])
+                self._frames[answer.site].append(hashlib.sha256(frame).digest())
             except WireError as error:
                 lost[answer.site] = str(error)
         if lost and index:
@@ -314,7 +324,9 @@ class Summation:
         return {site: self.weights[site] for site in sites}
 
     def _summed(self, alive: Sequence[str], parts: list[FrameSum]) -> GroupSum:
-        return GroupSum(tuple(alive), sum(self.weights[site] for site in alive), parts)
+        digests = {site: frames_digest(self._frames[site]) for site in alive}
+        number = self._number if self.plan.pipeline.masks else 0
+        return GroupSum(tuple(alive), sum(self.weights[site] for site in alive), parts, number, digests)
 
     def _attempt(self, sites: Sequence[str]) -> Attempt:
         run = self.roster.run if self.roster else b""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from wardround.core.update import Tensors, Update
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
+from wardround.ledger.records import DIGEST
+from wardround.ledger.use_tree import MAX_IMAGES
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
+from wardround.rounds.digests import digest_of
 from wardround.rounds.listener import Listener
+
+_KEPT = ("num_examples", "loss", "seconds", "remembers", "cut", "use_root", "use_count")
 
 
 @dataclass
@@ -60,10 +65,20 @@ class Inbox:
             raise WireError("the answer's loss or seconds are not finite")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
+        _check_use(fields)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
         self.accepted[answer.site] = {
-            **{key: fields[key] for key in ("num_examples", "loss", "seconds", "remembers", "cut") if key in fields},
+            **{key: fields[key] for key in _KEPT if key in fields},
             "bytes": answer.message.size_bytes,
+            "digest": digest_of(tensors),
         }
         return Update(answer.site, self.round, tensors, fields["num_examples"])
+
+
+def _check_use(fields: Mapping[str, Any]) -> None:
+    if not {"use_root", "use_count"} & set(fields):
+        return
+    root, count = fields.get("use_root"), fields.get("use_count")
+    if not DIGEST.allows(root) or type(count) is not int or not 0 <= count <= MAX_IMAGES:
+        raise WireError(f"the answer's list of used images is {shown(root)} with {shown(count)} images, which is none")

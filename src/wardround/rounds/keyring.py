@@ -7,14 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wardround.core.codec import Message
-from wardround.errors import SiteError
+from wardround.errors import SiteError, TrustError
+from wardround.ledger.cosign import Signer
+from wardround.ledger.note_keys import COSIGNATURE, ML_DSA_65, Key, key_name
 from wardround.protect.handshake import Handshake
 from wardround.protect.identity import Identity
 from wardround.protect.lattice import LatticeKey, Sealer
+from wardround.protect.lattice_parameters import LatticeParameters
 from wardround.protect.run_keys import RunKeys
 from wardround.protect.scheme import Scheme
 from wardround.protect.trust import Trusting
 from wardround.protect.vault import Vault
+from wardround.rounds.plan import Plan
 from wardround.rounds.wire import bytes_of, tensor_of
 
 RUN_KEYS = "run-keys"
@@ -40,10 +44,20 @@ class Credentials:
 class Keyring:
     """Agrees on a run's keys with the other sites, through a coordinator that is not trusted."""
 
-    def __init__(self, site: str, plan_digest: str, scheme: Scheme, credentials: Credentials) -> None:
+    def __init__(
+        self, site: str, plan_digest: str, lattice: LatticeParameters | None, credentials: Credentials
+    ) -> None:
+        """Prepare for a run.
+
+        Args:
+            site: name of this site.
+            plan_digest: of the plan that the run is of.
+            lattice: parameters of the encryption; ``None`` where the plan does not encrypt.
+            credentials: who this site is, and whom it trusts.
+        """
         self._site = site
         self._plan_digest = plan_digest
-        self._scheme = scheme
+        self._lattice = lattice
         self._credentials = credentials
         self._handshake: Handshake | None = None
         self._keys: RunKeys | None = None
@@ -55,6 +69,27 @@ class Keyring:
             "bind": self._bind,
             "confirm": self._confirm,
         }
+
+    @classmethod
+    def of(cls, site: str, plan: Plan, credentials: Credentials | None) -> Keyring:
+        """Return the keyring of a site in a run of `plan`.
+
+        Raises:
+            TrustError: there are no credentials, or the operator did not approve the plan.
+        """
+        if credentials is None:
+            raise TrustError(
+                f"site {site} has no keys, which plan {plan.name} needs for its protections or its ledger: wardround "
+                "keys new makes them"
+            )
+        if not credentials.trust.approves(plan.digest()):
+            raise TrustError(
+                f"the operator of site {site} has not approved the plan with digest {plan.digest()}: wardround site "
+                "approve shows it and records it"
+            )
+        encrypts = plan.pipeline.homomorphic is not None
+        lattice = Scheme.of(plan.pipeline, plan.weight_total).lattice if encrypts else None
+        return cls(site, plan.digest(), lattice, credentials)
 
     @property
     def keys(self) -> RunKeys:
@@ -72,11 +107,10 @@ class Keyring:
     @property
     def sealer(self) -> Sealer | None:
         """What encrypts and opens; ``None`` where the plan does not encrypt."""
-        if self._scheme.lattice is None:
+        if self._lattice is None:
             return None
         if self._sealer is None:
-            key = LatticeKey.from_bytes(self.keys.secret, self._scheme.lattice)
-            self._sealer = Sealer(self._scheme.lattice, key)
+            self._sealer = Sealer(self._lattice, LatticeKey.from_bytes(self.keys.secret, self._lattice))
         return self._sealer
 
     @property
@@ -91,6 +125,14 @@ class Keyring:
     def sign(self, message: bytes) -> bytes:
         """Sign with this site's Ed25519 key."""
         return self._credentials.identity.sign(message)
+
+    def cosigners(self) -> tuple[Signer, Signer]:
+        """Return what signs checkpoints for this site: with Ed25519, and with ML-DSA-65."""
+        own, name = self._credentials.identity, key_name(self._site)
+        return (
+            Signer(Key(name, COSIGNATURE, own.public.ed25519), own.sign_plain),
+            Signer(Key(name, ML_DSA_65, own.public.ml_dsa), own.sign_plain_outlasting),
+        )
 
     def verify(self, site: str, message: bytes, signature: bytes) -> bool:
         """Whether `site` of this run signed `message`."""
@@ -115,14 +157,14 @@ class Keyring:
 
     def _confirm(self, body: Message) -> Message:
         keys = self._begun.confirm({site: bytes_of(body, site) for site in body.tensors})
-        if self._scheme.lattice is not None:
-            LatticeKey.from_bytes(keys.secret, self._scheme.lattice)  # a key that is none is refused now
+        if self._lattice is not None:
+            LatticeKey.from_bytes(keys.secret, self._lattice)  # a key that is none is refused now
         self.keep(RUN_KEYS, keys.to_bytes())
         self._keys, self._handshake, self._sealer = keys, None, None
         return Message({"run": keys.run_id.hex()})
 
     def _new_secret(self) -> bytes:
-        return b"" if self._scheme.lattice is None else LatticeKey.new(self._scheme.lattice).to_bytes()
+        return b"" if self._lattice is None else LatticeKey.new(self._lattice).to_bytes()
 
     @property
     def _begun(self) -> Handshake:

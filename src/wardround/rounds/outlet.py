@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from wardround.core.codec import Message
@@ -10,9 +11,9 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import TrustError
 from wardround.protect.scheme import Scheme
-from wardround.rounds.digests import digest_of
-from wardround.rounds.keyring import Credentials, Keyring
-from wardround.rounds.pending import PendingUpdates
+from wardround.rounds.keyring import Keyring
+from wardround.rounds.logbook.contributions import Contributions
+from wardround.rounds.pending import Pending, PendingUpdates
 from wardround.rounds.plan import Plan
 from wardround.rounds.replica import Replica
 from wardround.rounds.replication import Replication
@@ -22,6 +23,21 @@ from wardround.rounds.store import SiteStore
 from wardround.rounds.trials import Trials
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a site was given to train from.
+
+    Attributes:
+        tensors: the broadcast.
+        digest: of them.
+        logged: what the ledger holds for it; see `ledger.entries.Broadcast`.
+    """
+
+    tensors: Tensors
+    digest: str
+    logged: str
+
+
 class Outlet:
     """Puts together what a plan's protections need at one site.
 
@@ -29,25 +45,28 @@ class Outlet:
         operations: what the coordinator may call.
     """
 
-    def __init__(self, site: str, plan: Plan, store: SiteStore, credentials: Credentials | None) -> None:
+    def __init__(
+        self, site: str, plan: Plan, store: SiteStore, keyring: Keyring | None, contributions: Contributions
+    ) -> None:
         """Prepare for one run.
 
-        Raises:
-            TrustError: the plan needs keys and there are none, or the operator did not approve the plan.
+        Args:
+            site: name of this site.
+            plan: of the run.
+            store: where the site keeps what it remembers.
+            keyring: the keys of the run; ``None`` where the plan needs none.
+            contributions: notes what leaves this site.
         """
         self._plan = plan
         self._scheme = Scheme.of(plan.pipeline, plan.weight_total)
         self._pending = PendingUpdates(store.folder)
-        self._keyring = None
+        self._keyring = keyring
         trials = None
         self.operations: dict[str, Callable[[Message], Message]] = {}
-        if plan.pipeline.needs_keys:
-            self._keyring = Keyring(site, plan.digest(), self._scheme, _trusted(site, plan, credentials))
-            self.operations |= self._keyring.operations
         if plan.pipeline.masks and self._keyring is not None:
             trials = Trials(site, plan.pipeline.masks, self._keyring, plan.aggregator.weighting == "uniform")
         shelf = FrameShelf(store.folder)
-        sealing = Sealing(site, self._scheme, self._pending, shelf, self._keyring, trials)
+        sealing = Sealing(site, self._scheme, self._pending, shelf, self._keyring, trials, contributions)
         self.operations |= sealing.operations
 
     def replication(self, replica: Replica) -> dict[str, Callable[[Message], Message]]:
@@ -65,7 +84,7 @@ class Outlet:
         return self._pending.facts(round_index, cause)
 
     def hold(
-        self, ctx: RoundContext, cause: str, said: Mapping[str, Any], broadcast: Tensors, change: Tensors
+        self, ctx: RoundContext, cause: str, said: Mapping[str, Any], given: Given, change: Tensors
     ) -> Mapping[str, Any]:
         """Turn an update into a row of numbers and keep it until its frames are asked for.
 
@@ -73,27 +92,13 @@ class Outlet:
             ctx: the round, as this site sees it.
             cause: digest of everything that the training depended on.
             said: what the coordinator is told of the update.
-            broadcast: what the update is a difference to.
+            given: what the update is a difference to.
             change: the update, clipped.
 
         Returns:
             `said`, and the share of values that were cut to their range.
         """
-        values, cut = self._plan.pipeline.grid(broadcast).encode(change, ctx.rng("quantise"))
+        values, cut = self._plan.pipeline.grid(given.tensors).encode(change, ctx.rng("quantise"))
         said = {**said, "cut": float(cut)}
-        start = digest_of(broadcast) if self._plan.pipeline.masks else ""
-        self._pending.keep(ctx.round, cause, start, said, values)
+        self._pending.keep(ctx.round, cause, Pending(given.digest, given.logged, said, values))
         return said
-
-
-def _trusted(site: str, plan: Plan, credentials: Credentials | None) -> Credentials:
-    if credentials is None:
-        raise TrustError(
-            f"site {site} has no keys, which the protections of plan {plan.name} need: wardround keys new makes them"
-        )
-    if not credentials.trust.approves(plan.digest()):
-        raise TrustError(
-            f"the operator of site {site} has not approved the plan with digest {plan.digest()}: wardround site "
-            "approve shows it and records it"
-        )
-    return credentials

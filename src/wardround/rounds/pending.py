@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,21 @@ class Pending:
     """An update on its way out.
 
     Attributes:
-        start: digest of the state that it is a difference to.
-        examples: training examples behind it.
+        start: digest of the broadcast that it is a difference to.
+        broadcast: what the ledger holds for that broadcast; see `ledger.entries.Broadcast`.
+        said: what the coordinator was told of it.
         values: int32 or float64 ``(num_values,)``.
     """
 
     start: str
-    examples: int
+    broadcast: str
+    said: Mapping[str, Any]
     values: np.ndarray
+
+    @property
+    def examples(self) -> int:
+        """Training examples behind it."""
+        return int(self.said["num_examples"])
 
     @cached_property
     def digest(self) -> str:
@@ -63,21 +70,20 @@ class PendingUpdates:
         except (SiteError, KeyError, ValueError):
             return None
 
-    def keep(self, round_index: int, cause: str, start: str, said: Mapping[str, Any], values: np.ndarray) -> None:
+    def keep(self, round_index: int, cause: str, update: Pending) -> None:
         """Keep the update of a round.
 
         Args:
             round_index: from 0.
             cause: digest of everything that the training depended on.
-            start: digest of the state that the update is a difference to.
-            said: what the coordinator is told of it.
-            values: int64 or float64 ``(num_values,)``.
+            update: its values int64 or float64 ``(num_values,)``.
         """
-        facts = np.frombuffer(canonical_json({"cause": cause, "start": start, "said": dict(said)}), np.uint8)
+        told = {"cause": cause, "start": update.start, "broadcast": update.broadcast, "said": dict(update.said)}
+        facts, values = np.frombuffer(canonical_json(told), np.uint8), update.values
         narrow = values.astype(np.int32) if values.dtype == np.int64 else values
         self._store.write(round_index, {_FACTS: facts, _VALUES: narrow}, sync=False)
         self._store.forget(round_index)
-        self._held = (round_index, Pending(start, int(said["num_examples"]), narrow))
+        self._held = (round_index, replace(update, values=narrow))
 
     def read(self, round_index: int) -> Pending:
         """Return the update of a round.
@@ -89,7 +95,7 @@ class PendingUpdates:
             try:
                 held = self._store.read(round_index)
                 facts = _facts(held)
-                found = Pending(str(facts["start"]), int(facts["said"]["num_examples"]), held[_VALUES])
+                found = Pending(str(facts["start"]), str(facts["broadcast"]), dict(facts["said"]), held[_VALUES])
                 self._held = (round_index, found)
             except (SiteError, KeyError, TypeError, ValueError):
                 raise SiteError(f"this site holds no update of round {round_index}") from None

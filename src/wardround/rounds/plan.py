@@ -18,6 +18,7 @@ from wardround.errors import PlanError
 from wardround.protect.attempt import default_threshold
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Quantise
+from wardround.rounds.logbook.rules import LedgerRules
 from wardround.tasks.models import ModelSpec
 
 SHARES = ("auto", "predictions", "metrics")
@@ -82,6 +83,7 @@ class Plan:
         timeout_s: seconds a site may take for one answer; 0 waits for ever.
         pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
+        ledger: who signs the record of the run (``[ledger]``).
     """
 
     name: str
@@ -99,6 +101,7 @@ class Plan:
     quorum: int = 0
     timeout_s: float = 0.0
     average_decay: float = 0.0
+    ledger: LedgerRules = field(default_factory=LedgerRules)
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -128,6 +131,8 @@ class Plan:
         self.pipeline.check()
         if self.pipeline.stages and isinstance(self.algorithm, Central | Local):
             raise PlanError("central and local send no update that could be protected: remove the protect stages")
+        if self.ledger.cosign == "sites" and isinstance(self.algorithm, Central):
+            raise PlanError("central has one site, and nobody else who could co-sign its ledger: remove cosign")
 
     def check_cohort(self, num_trainers: int) -> None:
         """Refuse a cohort or a quorum that the sites cannot make up.
@@ -144,6 +149,8 @@ class Plan:
         cohort = self.sites_per_round or num_trainers
         if self.pipeline.needs_keys and cohort < 2:
             raise PlanError("a sum over one site is that site's update: masks and encryption need two sites or more")
+        if self.cosigned and num_trainers < 2:
+            raise PlanError('one site alone cannot co-sign a ledger: it needs two sites or more, or cosign = "nobody"')
         if self.pipeline.sums_frames and cohort > self.weight_total:
             raise PlanError(
                 f"{cohort} sites cannot share weight_total = {self.weight_total}: "
@@ -154,6 +161,16 @@ class Plan:
             default_threshold(cohort, masks.threshold)
             if masks.least_sites > cohort:
                 raise PlanError(f"masks least_sites = {masks.least_sites}, but a round has {cohort} sites: lower it")
+
+    @property
+    def cosigned(self) -> bool:
+        """Whether the sites co-sign the ledger."""
+        return self.ledger.cosign == "sites" or (self.ledger.cosign == "auto" and self.pipeline.needs_keys)
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the sites agree on keys before the first round."""
+        return self.pipeline.needs_keys or self.cosigned
 
     @property
     def weight_total(self) -> int:

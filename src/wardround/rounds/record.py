@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from wardround.core.update import Tensors
+from wardround.ledger.log import Log
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class RoundRecord:
     Attributes:
         round: index, from 0.
         cohort: sites that were asked.
-        accepted: site -> its training loss, number of examples, seconds, and bytes of its update; where updates are
-            summed as frames, also its integer weight and the share of values that were cut to their range.
+        accepted: site -> its training loss, number of examples, seconds, the bytes, digest and weight of its update;
+            where updates are summed as frames, also the attempt and the share of values that were cut to their range;
+            where it keeps a list of the images that it used, the list's root and count.
         failed: site -> the sentence that says why its answer does not count.
         events: what the fabric had to mend (restarts, retries).
         validation: metric -> value for each site, and under ``pooled``; empty in rounds without a look.
@@ -25,6 +27,7 @@ class RoundRecord:
         bytes_up: bytes of the accepted updates.
         seconds: phase -> seconds at the coordinator.
         state_digest: SHA-256 of the server's state after the round.
+        started: SHA-256 of what the sites were given to train from; see `ledger.entries.Broadcast`.
     """
 
     round: int
@@ -37,6 +40,7 @@ class RoundRecord:
     bytes_up: int
     seconds: Mapping[str, float]
     state_digest: str
+    started: str = ""
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -85,4 +89,20 @@ class Journal(Protocol):
 
     def commit(self, record: RoundRecord, state: Tensors) -> None:
         """Keep a completed round; when this returns, a crash cannot lose it."""
+        ...
+
+    def ledger(self) -> Log:
+        """Open the log of the run for writing, or begin it."""
+        ...
+
+    def log_seed(self) -> bytes:
+        """Return 32 secret bytes from which the run's log key comes: the same ones as long as there is a log."""
+        ...
+
+    def checkpoint(self) -> bytes | None:
+        """Return the last checkpoint of the log; ``None`` before the first."""
+        ...
+
+    def keep_checkpoint(self, note: bytes) -> None:
+        """Keep the last checkpoint of the log, with all that signed it."""
         ...

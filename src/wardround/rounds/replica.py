@@ -26,6 +26,13 @@ class Replica:
         self._server = server
         self._initial = initial
         self._held: tuple[int, Tensors] | None = None
+        self._digests: dict[int, str] = {}
+
+    def digest(self, round_index: int) -> str:
+        """Return the digest of the state after a round."""
+        if round_index not in self._digests:
+            self._digests = {round_index: digest_of(self.after(round_index))}
+        return self._digests[round_index]
 
     def after(self, round_index: int) -> Tensors:
         """Return the state after a round; -1 for the one before round 0.
@@ -67,4 +74,5 @@ class Replica:
         self._store.write(round_index, dict(state), sync=False)
         self._store.forget(round_index - 1)
         self._held = (round_index, state)
-        return digest_of(state)
+        self._digests = {}
+        return self.digest(round_index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -11,9 +12,11 @@ import numpy as np
 from wardround.core.codec import Message
 from wardround.errors import SiteError, WireError
 from wardround.protect.scheme import Scheme
+from wardround.rounds.digests import frames_digest
 from wardround.rounds.keyring import Keyring, frame_claim
+from wardround.rounds.logbook.contributions import Contribution, Contributions
 from wardround.rounds.past import Cargo, Trial
-from wardround.rounds.pending import PendingUpdates
+from wardround.rounds.pending import Pending, PendingUpdates
 from wardround.rounds.shelf import FrameShelf, Place
 from wardround.rounds.trials import Behind, Trials
 from wardround.rounds.wire import bytes_of, names_of, number_of, tensor_of, weights_in
@@ -34,6 +37,7 @@ class Sealing:
         shelf: FrameShelf,
         keyring: Keyring | None,
         trials: Trials | None,
+        contributions: Contributions,
     ) -> None:
         self._site = site
         self._scheme = scheme
@@ -41,6 +45,8 @@ class Sealing:
         self._shelf = shelf
         self._keyring = keyring
         self._trials = trials
+        self._contributions = contributions
+        self._digests: dict[Place, bytes] = {}
         self._ahead: dict[Place, Future[bytes]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="wardround-seal")
         self.operations: dict[str, Callable[[Message], Message]] = {"upload": self._upload}
@@ -71,6 +77,7 @@ class Sealing:
         run = self._keyring.keys.run_id if self._keyring is not None else b""
         place = Place(run.hex(), round_index, number, part, update.digest)
         frame = self._frame(place, values, trial)
+        self._note(place, frame, update, len(parts), trial)
         if part + 1 < len(parts):  # the next part is made while this one travels
             following = replace(place, part=part + 1)
             self._ahead = {following: self._pool.submit(self._made, following, values, trial)}
@@ -79,6 +86,34 @@ class Sealing:
             claim = frame_claim(run, round_index, number, part, self._site, frame)
             tensors["signature"] = tensor_of(self._keyring.sign(claim))
         return Message({}, tensors)
+
+    def _note(self, place: Place, frame: bytes, update: Pending, num_parts: int, trial: Trial | None) -> None:
+        """Remember what the ledger must hold of this update, before its last frame leaves."""
+        others = {key: held for key, held in self._digests.items() if replace(key, part=place.part) == place}
+        self._digests = {**others, place: hashlib.sha256(frame).digest()}
+        if place.part + 1 < num_parts:
+            return
+        digests = [self._digest(replace(place, part=part)) for part in range(num_parts)]
+        self._contributions.note(
+            Contribution(
+                place.round,
+                place.attempt,
+                update.broadcast,
+                frames_digest(digests),
+                self._scheme.upload_bytes(update.values.size),
+                float(trial.weights[self._site]) if trial else None,
+                str(update.said.get("use_root", "")),
+                int(update.said.get("use_count", 0)),
+            )
+        )
+
+    def _digest(self, place: Place) -> bytes:
+        if place not in self._digests:
+            frame = self._shelf.read(place)
+            if frame is None:
+                raise SiteError(f"part {place.part} of the update was never asked for, but a later one is")
+            self._digests[place] = hashlib.sha256(frame).digest()
+        return self._digests[place]
 
     def _frame(self, place: Place, values: np.ndarray, trial: Trial | None) -> bytes:
         # All frames are made by one thread: one that is asked for out of order is not made twice at the same time.

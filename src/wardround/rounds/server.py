@@ -41,6 +41,10 @@ class Server(Protocol):
         """Return `body` with what a site needs to train."""
         ...
 
+    def started(self, sent: Message) -> str:
+        """Return what the ledger holds for the broadcast `sent`; see `ledger.entries.Broadcast`."""
+        ...
+
     def model(self, body: Mapping[str, Any]) -> Message:
         """Return `body` with what a site needs to evaluate."""
         ...
@@ -95,6 +99,10 @@ class OpenServer:
     def broadcast(self, body: Mapping[str, Any]) -> Message:
         """Send what the step broadcasts."""
         return Message(body, self._step.broadcast(self.state))
+
+    def started(self, sent: Message) -> str:
+        """Return the digest of the tensors; see `Server.started`."""
+        return digest_of(sent.tensors)
 
     def model(self, body: Mapping[str, Any]) -> Message:
         """Send the weights."""
@@ -208,6 +216,10 @@ class BlindServer:
     def broadcast(self, body: Mapping[str, Any]) -> Message:
         """Say which state to train from."""
         return Message({**body, "opened": self._last_round})
+
+    def started(self, sent: Message) -> str:
+        """Return the digest of the state; see `Server.started`."""
+        return self._digest
 
     def model(self, body: Mapping[str, Any]) -> Message:
         """Say which state to evaluate."""

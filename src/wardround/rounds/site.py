@@ -23,9 +23,12 @@ from wardround.metrics.clinical import confusion_matrix
 from wardround.metrics.intervals import describe
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
-from wardround.rounds.keyring import Credentials
+from wardround.rounds.keyring import Credentials, Keyring
+from wardround.rounds.logbook.contributions import Contribution, Contributions
+from wardround.rounds.logbook.used_images import UsedImages
+from wardround.rounds.logbook.witnessing import Witnessing
 from wardround.rounds.model_file import MODEL_FILE, model_file
-from wardround.rounds.outlet import Outlet
+from wardround.rounds.outlet import Given, Outlet
 from wardround.rounds.plan import Plan
 from wardround.rounds.replica import Replica
 from wardround.rounds.store import SiteStore
@@ -80,7 +83,8 @@ class Site:
             data: the site's images.
             workbench: the process's network.
             store: where the site keeps what it remembers.
-            credentials: who the site is and whom it trusts; needed where the plan masks or encrypts.
+            credentials: who the site is and whom it trusts; needed where the plan masks or encrypts, or its sites
+                co-sign the ledger.
 
         Raises:
             PlanError: the plan is refused.
@@ -96,13 +100,25 @@ class Site:
         self._personal = self._algorithm.personal(workbench.lend())
         self._lock = threading.Lock()
         shared = {key: value for key, value in workbench.initial.items() if key not in self._personal}
-        self._outlet = Outlet(name, plan, store, credentials) if plan.pipeline.sums_frames else None
+        self._contributions = Contributions(store.folder)
+        keyring = Keyring.of(name, plan, credentials) if plan.needs_keys else None
+        self._outlet = Outlet(name, plan, store, keyring, self._contributions) if plan.pipeline.sums_frames else None
         self._replica = Replica(store.folder, self._algorithm.server, shared) if plan.pipeline.opens_at_sites else None
         self._operations: dict[str, Callable[[Message], Message]] = {
             "open": self._open,
             "train": self._train,
             "evaluate": self._evaluate,
         }
+        self._witness = None
+        self._used = None
+        if keyring is not None:
+            self._operations |= keyring.operations
+        if plan.cosigned and keyring is not None:
+            self._used = UsedImages(name, store.folder, keyring) if plan.ledger.data_use else None
+            self._witness = Witnessing(
+                name, plan, keyring, store.folder, self._contributions, self._used, self._written_model
+            )
+            self._operations |= self._witness.operations
         if self._outlet is not None:
             self._operations |= self._outlet.operations
         if self._replica is not None and self._outlet is not None:
@@ -148,10 +164,11 @@ class Site:
         began = time.perf_counter()
         ctx = self._context(body)
         accepted_round = self._accepted_round(body)
-        broadcast = self._broadcast(body)
+        given = self._given(body)
+        broadcast = given.tensors
         cause = ""
         if self._outlet is not None:
-            cause = f"{self._plan.digest()} {digest_of(broadcast)} {accepted_round}"
+            cause = f"{self._plan.digest()} {given.digest} {accepted_round}"
             trained = self._outlet.trained(ctx.round, cause)
             if trained is not None:
                 return Message(trained)
@@ -174,13 +191,46 @@ class Site:
             "loss": result.loss,
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
+            **self._use(ctx, result.used),
         }
-        if self._outlet is None:
-            return Message(fields, shared)
-        return Message(self._outlet.hold(ctx, cause, fields, broadcast, shared))
+        if self._outlet is not None:
+            return Message(self._outlet.hold(ctx, cause, fields, given, shared))
+        answer = Message(fields, shared)
+        if self._witness is not None:
+            self._contributions.note(self._contribution(ctx, given, answer))
+        return answer
 
-    def _broadcast(self, body: Message) -> Tensors:
-        return body.tensors if self._replica is None else self._replica.broadcast(_opened(body))
+    def _given(self, body: Message) -> Given:
+        if self._replica is not None:
+            tensors, logged = self._replica.broadcast(_opened(body)), self._replica.digest(_opened(body))
+            return Given(tensors, digest_of(tensors), logged)
+        needed = self._outlet is not None or self._witness is not None
+        digest = digest_of(body.tensors) if needed else ""
+        return Given(body.tensors, digest, digest)
+
+    def _use(self, ctx: RoundContext, rows: np.ndarray | None) -> dict[str, str | int]:
+        if self._used is None or self._witness is None or not self._witness.run:
+            return {}
+        root, count = self._used.of(self._witness.run).use(ctx.round, self._data.train, rows)
+        return {"use_root": root, "use_count": count}
+
+    def _contribution(self, ctx: RoundContext, given: Given, answer: Message) -> Contribution:
+        said = answer.fields
+        return Contribution(
+            ctx.round,
+            0,
+            given.logged,
+            digest_of(answer.tensors),
+            answer.size_bytes,
+            self._plan.aggregator.share(said["num_examples"]),
+            said.get("use_root", ""),
+            said.get("use_count", 0),
+        )
+
+    def _written_model(self) -> str:
+        path = self._store.folder / MODEL_FILE
+        blind = self._replica is not None and path.exists()
+        return hashlib.sha256(path.read_bytes()).hexdigest() if blind else ""
 
     def _finish(self, body: Message) -> Message:
         if self._replica is None:

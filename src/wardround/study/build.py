@@ -110,7 +110,7 @@ def deployed(plan: Plan, site: str) -> Credentials | None:
     with _without_paths(site):
         trust = home.trust()
     _check_approved(plan, site, trust)
-    if not plan.pipeline.needs_keys:
+    if not plan.needs_keys:
         return None
     _check_coordinator(plan)
     with _without_paths(site):
@@ -147,7 +147,7 @@ def _without_paths(site: str) -> Iterator[None]:
 
 
 def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:
-    credentials = simulated(store_root, sites, name) if plan.pipeline.needs_keys and name in sites else None
+    credentials = simulated(store_root, sites, name) if plan.needs_keys and name in sites else None
     return _opened(plan, sites, bench, SiteStore(store_root / name), name, credentials)
 
 

@@ -40,6 +40,9 @@ def explain(plan: Plan) -> str:
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
         "(epsilon, delta) covers nothing: no noise is added. " + _spoiling(plan),
+        "",
+        "What can be proved afterwards, with wardround ledger",
+        *_proved(plan),
     ]
     return "\n".join(lines)
 
@@ -117,6 +120,28 @@ def _spoiling(plan: Plan) -> str:
         "No update can be judged by itself, so one site can pull the mean as far as all sites together may move it; a "
         "sum whose norm honest sites cannot make voids the round."
     )
+
+
+def _proved(plan: Plan) -> list[str]:
+    if not plan.cosigned:
+        return [
+            "  nobody co-signs: only that the record was not damaged since; the coordinator can write all of it anew",
+            '  (cosign = "sites" in [ledger] gives the sites keys, and lets them sign)',
+        ]
+    weighs_blindly = plan.pipeline.homomorphic and not plan.pipeline.masks
+    weight = "" if weighs_blindly else " with its weight"
+    used = ["                and that an image is, or is not, on its list of used ones"] if plan.ledger.data_use else []
+    every = plan.ledger.outlasting_every
+    when = f"every {every} rounds and at the end" if every else "at the end"
+    return [
+        f"  each site     that its update was in a round{weight}, by what it and the others co-signed",
+        *used,
+        "  coordinator   nothing by itself: more than two thirds of the sites make a round final, and what they signed",
+        "                it can neither rewrite nor hide, nor show two of",
+        "  outside       with the sites' fingerprints: that plan, rounds and model are those that the sites signed;",
+        "                not that an update was honest, nor what a model was not trained on",
+        f"  (signed with Ed25519; {when} with ML-DSA-65, too)",
+    ]
 
 
 def _settings(table: dict[str, object], key: str) -> str:

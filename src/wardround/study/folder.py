@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,16 @@ from safetensors import SafetensorError
 
 from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import Tensors
-from wardround.errors import RunFolderError
+from wardround.errors import LedgerError, RunFolderError
+from wardround.ledger.log import Log
+from wardround.protect.identity import SEED_BYTES
+from wardround.protect.private_files import make_private_folder, read_own, write_private
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.spec import load, to_toml
+
+LEDGER, CHECKPOINT = "ledger", "checkpoint"
 
 
 class RunFolder:
@@ -35,6 +41,7 @@ class RunFolder:
     predictions.safetensors  on the test parts, where they may leave their site
     summary.json         metrics, bytes, seconds, versions
     report.html          the same for people
+    ledger/              what can be proved afterwards: the log, and its last checkpoint with all that signed it
     ```
 
     Attributes:
@@ -208,6 +215,38 @@ class RunFolder:
         for path in older:
             if path != newest:
                 path.unlink(missing_ok=True)
+
+    def ledger(self) -> Log:
+        """Open the log of the run for writing; see `Journal.ledger`.
+
+        Raises:
+            RunFolderError: it is damaged, or another process writes to it.
+        """
+        try:
+            return Log(self.path / LEDGER)
+        except LedgerError as error:
+            raise RunFolderError(f"{error}; without its ledger a run cannot go on") from None
+
+    def log_seed(self) -> bytes:
+        """Return the secret of the log's key, which lies beside the folder; see `Journal.log_seed`."""
+        path = self.path.with_name(self.path.name + ".coordinator") / "log.key"
+        if not path.exists():
+            make_private_folder(path.parent)
+            write_private(path, secrets.token_bytes(SEED_BYTES), replace=False)
+        seed = read_own(path, SEED_BYTES, forbidden=0o077, why=f"others can sign as this coordinator; chmod 600 {path}")
+        if len(seed) != SEED_BYTES:
+            raise RunFolderError(f"{path} is damaged: put back your copy of it, or start anew with another --out")
+        return seed
+
+    def checkpoint(self) -> bytes | None:
+        """Return the last checkpoint; see `Journal.checkpoint`."""
+        path = self.path / LEDGER / CHECKPOINT
+        return path.read_bytes() if path.exists() else None
+
+    def keep_checkpoint(self, note: bytes) -> None:
+        """Keep the last checkpoint; see `Journal.keep_checkpoint`. After a crash the sites sign it again."""
+        (self.path / LEDGER / CHECKPOINT).unlink(missing_ok=True)  # renaming over a file costs a flush of the disk
+        write_atomically(self.path / LEDGER / CHECKPOINT, note, sync=False)
 
     def write_file(self, name: str, content: bytes) -> str:
         """Write a file, atomically, and return its SHA-256 in hex."""

@@ -86,7 +86,7 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     found: list[Prediction] = []
     for rows in batches(len(files), EVALUATION_BATCH):
         chosen = [files[row] for row in rows]
-        pixels = np.stack([_pixels_of(file, plan, task.channels) for file in chosen])
+        pixels = np.stack([pixels_of(file, plan, task.channels) for file in chosen])
         with torch.inference_mode():
             probabilities = torch.softmax(network(to_input(pixels)).float(), dim=1).tolist()
         found += [
@@ -175,7 +175,29 @@ def _memory(folder: RunFolder, site: str, personal: frozenset[str], template: Te
     return {name: memory[name] for name in personal}
 
 
-def _pixels_of(file: Path, plan: Plan, channels: int) -> np.ndarray:
+def channels_of(run: Path, store: Path | None = None) -> int:
+    """Return the channels of a run's images, as its trained model says; it may lie in a site's store alone.
+
+    Raises:
+        RunFolderError: there is no model.
+    """
+    for path in (run / MODEL_FILE, *([store / MODEL_FILE] if store else [])):
+        if path.exists():
+            return _read_model(path, _content(path), RunFolder(run).plan().model)[1].channels
+    raise RunFolderError(
+        f"{run / MODEL_FILE} does not exist, and only the model tells how images were read: finish the run"
+    )
+
+
+def pixels_of(file: Path, plan: Plan, channels: int) -> np.ndarray:
+    """Return the pixels of an image file, read as the plan's source reads its own images.
+
+    Returns:
+        uint8 ``(size_px, size_px, channels)``.
+
+    Raises:
+        DataError: the file is missing or is no image.
+    """
     try:
         opened = file.open("rb")
     except OSError as error:

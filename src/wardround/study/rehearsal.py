@@ -38,7 +38,7 @@ def set_up_sites(plan: Plan, store_root: Path, names: Iterable[str]) -> dict[str
     identities = {}
     for name, home in homes.items():
         make_private_folder(home.folder)
-        if plan.pipeline.needs_keys:
+        if plan.needs_keys:
             _refuse_simulated(store_root, name)
             identities[name] = _identity(home, name)
     known = {name: identity.fingerprint for name, identity in identities.items()}

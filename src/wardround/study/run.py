@@ -70,7 +70,7 @@ def train(
         raise PlanError("timeout_s cannot be kept without worker processes: give --workers 1 or more, or remove it")
     if workers is None:
         workers = min(os.cpu_count() or 1, len(names)) if len(names) > 1 or plan.timeout_s else 0
-    if plan.pipeline.needs_keys:
+    if plan.needs_keys:
         introduce_sites(folder.store_root, names)
     fabric: Fabric
     if workers:

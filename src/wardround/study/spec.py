@@ -21,6 +21,7 @@ from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
 from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.rounds.logbook.rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
 from wardround.tasks.models import MODELS
@@ -42,7 +43,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
 _TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int", "float"))
 _OPENER = "open_at"
 _STAGES = "protect"
-_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation")
+_TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
 
 def load(path: Path) -> Plan:
@@ -93,6 +94,7 @@ def parse(table: Table) -> Plan:
         ),
         "training": _fill("training", Training, table.get("training", {})),
         "evaluation": _fill("evaluation", Evaluation, table.get("evaluation", {})),
+        "ledger": _fill("ledger", LedgerRules, table.get("ledger", {})),
     }
     for name in ("model", "algorithm", "server", "aggregator"):
         components[name] = _choose(name, table.get(name, {}))

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from wardround.algorithms import Local
+from wardround.core.versions import versions
 from wardround.metrics.intervals import Description
 from wardround.rounds.coordinator import RunResult
+from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
 
 SCHEMA_VERSION = 1
-PACKAGES = (
-    "wardround",
-    "torch",
-    "numpy",
-    "safetensors",
-    "monai",
-    "scikit-image",
-    "scikit-learn",
-    "tenseal",
-    "cryptography",
-    "nvflare",
-)
 
 
 def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any]:
@@ -63,6 +51,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         },
         "seconds": {phase: round(seconds, 3) for phase, seconds in result.seconds.items()},
         "personal": list(result.personal),
+        "ledger": _ledger(result.ledger),
         "model_sha256": model_sha256,
         "versions": versions(),
     }
@@ -98,15 +87,17 @@ def _left_of_updates(plan: Plan) -> list[str]:
     return ["sums of updates" if pipeline.masks else "updates", *left]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an optional package that is not installed decided nothing
-    return found
+def _ledger(end: LedgerEnd) -> dict[str, Any]:
+    return {
+        "run": end.run,
+        "entries": end.size,
+        "root": end.root,
+        "cosigned": list(end.cosigned),
+        "final": end.final,
+        "confirmed": list(end.confirmed),
+        "events": list(end.events),
+        "bytes": {"up": end.bytes_up, "down": end.bytes_down},
+    }
 
 
 def _values(description: Description) -> dict[str, float | None]:

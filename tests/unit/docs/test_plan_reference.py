@@ -14,6 +14,7 @@ from wardround.algorithms import Training
 from wardround.data.harmonise import Harmonise
 from wardround.data.sites import Parts
 from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.rounds.logbook.rules import COSIGNERS, LedgerRules
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
 
@@ -28,6 +29,7 @@ TABLES = [
     ("## `[data.parts]`", Parts),
     ("## `[data.harmonise]`", Harmonise),
     ("## `[evaluation]`", Evaluation),
+    ("## `[ledger]`", LedgerRules),
 ]
 
 
@@ -55,6 +57,15 @@ def test_stages_have_the_keys_and_defaults_that_are_documented(name: str, kind: 
     assert documented == [field.name for field in dataclasses.fields(kind)]
     for field in dataclasses.fields(kind):
         assert row_of(section, field.name)[1] == f"`{json.dumps(field.default)}`"
+
+
+def test_the_ledger_s_keys_have_the_defaults_and_values_that_are_documented() -> None:
+    text = PAGE.read_text()
+    section = text[text.index("## `[ledger]`") : text.index("## `[[protect]]`")]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [one.name for one in dataclasses.fields(LedgerRules)]
+    for one in dataclasses.fields(LedgerRules):
+        assert row_of(section, one.name)[1] == f"`{json.dumps(one.default)}`"
+    assert all(word in row_of(section, "cosign")[2] for word in COSIGNERS)
 
 
 def test_who_opens_is_documented_at_the_top() -> None:

@@ -78,9 +78,11 @@ def test_every_file_of_a_sealed_run_is_in_the_reference(tmp_path: Path) -> None:
     train(plan, tmp_path / "run", workers=0)
     reference = (ROOT / "docs" / "reference" / "run-folder.md").read_text()
     written = {path.name for path in tmp_path.glob("**/*") if path.is_file()}
-    assert "attempts.sealed" in written
+    assert {"attempts.sealed", "entries.log", "signed-checkpoint", "log.key"} <= written
     for name in written:
-        kind = re.sub(r"^(update|state|attempts)-\d+", r"\1-<round>", name)
+        kind = re.sub(r"^(update|state|attempts|contribution)-\d+", r"\1-<round>", name)
+        kind = re.sub(r"^ledger-at-[0-9a-f]{16}-\d+", "ledger-at-<run>-<entries>", kind)
+        kind = re.sub(r"^data-use-[0-9a-f]{16}", "data-use-<run>", kind)
         kind = re.sub(r"^frame-[0-9a-f]+-\d+-\d+-\d+-[0-9a-f]+", "frame-<run>-<round>-<attempt>-<part>-<update>", kind)
         assert f"`{kind}`" in reference, name
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_sites import DIGEST, tampered
+from ledger_sites import DIGEST, NAMES, ORIGIN, cosigned, tampered
 
 from wardround.core.codec import canonical_json
 from wardround.errors import LedgerError
+from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.entries import (
     ACCEPTED,
     ENTRIES,
@@ -22,11 +23,13 @@ from wardround.ledger.entries import (
     VERDICTS,
     AggregateDigest,
     Broadcast,
+    Cosigned,
     DataUse,
     DataUseKey,
     Entry,
     ModelFinal,
     PrivacyEvent,
+    Rewound,
     RoundClosed,
     RunOpened,
     UpdateCommitment,
@@ -34,7 +37,7 @@ from wardround.ledger.entries import (
     as_reason,
     read_entry,
 )
-from wardround.ledger.records import MAX_WHOLE
+from wardround.ledger.records import MAX_SITES, MAX_WHOLE
 
 EXAMPLES: tuple[Entry, ...] = (
     RunOpened(DIGEST, DIGEST, {"wardround": "0.1.0", "torch": "2.13.0"}, {"north": DIGEST, "südwest": ""}, ""),
@@ -49,6 +52,8 @@ EXAMPLES: tuple[Entry, ...] = (
     PrivacyEvent(3, "", "Gaussian noise, multiplier 1.1, sampling rate 0.01", 1.25, 1e-5),
     PrivacyEvent(3, "north", "no noise", None, 0),
     RoundClosed(3, 2**40, 0),
+    Cosigned(cosigned(Checkpoint(ORIGIN, 9, bytes.fromhex(DIGEST)), NAMES[:4])),
+    Rewound(7),
     ModelFinal(DIGEST),
 )
 
@@ -76,13 +81,20 @@ STRATEGIES: dict[type[Entry], st.SearchStrategy[Entry]] = {
         PrivacyEvent, wholes, st.just("") | names, names, st.none() | numbers, st.floats(0, 1) | st.integers(0, 1)
     ),
     RoundClosed: st.builds(RoundClosed, wholes, wholes, wholes),
+    Cosigned: st.builds(
+        lambda size, root, count: Cosigned(cosigned(Checkpoint(ORIGIN, size, root), NAMES[:count])),
+        st.integers(1, 2**40),
+        st.binary(min_size=32, max_size=32),
+        st.integers(1, 3),
+    ),
+    Rewound: st.builds(Rewound, wholes),
     ModelFinal: st.builds(ModelFinal, digests),
 }
 
 
 def test_every_kind_has_a_class_an_example_and_a_strategy() -> None:
     assert set(ENTRIES.values()) == set(STRATEGIES) == {type(entry) for entry in EXAMPLES}
-    assert len(ENTRIES) == 10
+    assert len(ENTRIES) == 12
 
 
 @given(st.one_of(*STRATEGIES.values()))
@@ -166,7 +178,7 @@ ILLEGAL: list[tuple[type[Entry], dict[str, Any]]] = [
     (PrivacyEvent, {"delta": 1.1}),
     (RunOpened, {"sites": {}}),
     (RunOpened, {"sites": {"a": "b"}}),
-    (RunOpened, {"sites": {f"s{i}": "" for i in range(256)}}),
+    (RunOpened, {"sites": {f"s{i}": "" for i in range(MAX_SITES + 1)}}),
     (RunOpened, {"sites": {1: ""}}),
     (RunOpened, {"versions": {"torch": 2}}),
     (RunOpened, {"versions": {f"v{i}": "1" for i in range(65)}}),

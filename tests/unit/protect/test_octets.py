@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wardround.core.names import is_site_name
 from wardround.errors import WireError
-from wardround.protect.octets import Reader, counted, is_site_name, joined
+from wardround.protect.octets import Reader, counted, joined
 
 PARTS = st.lists(st.binary(max_size=6), max_size=4)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from wardround.core.names import is_site_name
 from wardround.errors import TrustError
 from wardround.protect.identity import Identity, grouped
-from wardround.protect.octets import is_site_name
 from wardround.protect.trust import StudyTrust, Trust, Trusting, approve, trust_peer
 
 NORTH, SOUTH, STRANGER = Identity.new().public, Identity.new().public, Identity.new().public

@@ -30,9 +30,9 @@ def keyrings(folder: Path, pipeline: str = "packed and masked", **settings: Any)
     """Return the keyrings of sites that know one another."""
     plan = plan_of(pipeline)
     introduce_sites(folder, NAMES)
-    scheme = Scheme.of(plan.pipeline, plan.weight_total)
+    lattice = Scheme.of(plan.pipeline, plan.weight_total).lattice
     return {
-        site: Keyring(site, plan.digest(), scheme, made(simulated(folder, NAMES, site), **settings)) for site in NAMES
+        site: Keyring(site, plan.digest(), lattice, made(simulated(folder, NAMES, site), **settings)) for site in NAMES
     }
 
 

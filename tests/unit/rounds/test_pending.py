@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from wardround.errors import SiteError
-from wardround.rounds.pending import PendingUpdates
+from wardround.rounds.pending import Pending, PendingUpdates
 
 SAID = {"num_examples": 12, "loss": 0.5, "remembers": False}
 VALUES = np.array([3, -70_000, 0, 2**31 - 1, -(2**31) + 1])
@@ -19,7 +19,7 @@ VALUES = np.array([3, -70_000, 0, 2**31 - 1, -(2**31) + 1])
 
 def kept(folder: Path, round_index: int = 4, values: np.ndarray = VALUES, cause: str = "cause") -> PendingUpdates:
     pending = PendingUpdates(folder)
-    pending.keep(round_index, cause, "state", SAID, values)
+    pending.keep(round_index, cause, Pending("state", "logged", SAID, values))
     return pending
 
 
@@ -34,7 +34,7 @@ def test_what_was_kept_is_read(tmp_path: Path, values: np.ndarray, restarted: bo
     assert pending.facts(4, "cause") == SAID
     update = pending.read(4)
     assert update.values.tolist() == values.tolist()
-    assert (update.start, update.examples) == ("state", 12)
+    assert (update.start, update.broadcast, update.examples) == ("state", "logged", 12)
     narrow = values.astype(np.int32) if values.dtype == np.int64 else values
     assert update.digest == hashlib.sha256(narrow.tobytes()).hexdigest()
 
@@ -50,7 +50,7 @@ def test_it_is_trained_again_only_from_something_else(tmp_path: Path) -> None:
 def test_another_update_of_the_round_takes_its_place(tmp_path: Path) -> None:
     pending = kept(tmp_path)
     before = pending.read(4).digest
-    pending.keep(4, "another", "state", SAID, VALUES[::-1].copy())
+    pending.keep(4, "another", Pending("state", "logged", SAID, VALUES[::-1].copy()))
     for one in (pending, PendingUpdates(tmp_path)):
         assert one.read(4).values.tolist() == VALUES[::-1].tolist()
         assert one.read(4).digest != before

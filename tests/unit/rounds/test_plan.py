@@ -41,6 +41,8 @@ OTHER: dict[str, Any] = {
     "precision": "float32",
     "weighting": "uniform",
     "share": "metrics",
+    "cosign": "sites",
+    "data_use": False,
     "held_out": ("somewhere",),
     "malignant": ("bad",),
     "classes": ("good", "bad"),

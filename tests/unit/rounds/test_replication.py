@@ -171,7 +171,7 @@ class TestCatchingUp:
         assert stepped.call(WEST, "holds", Message({"round": 0})).fields["digest"] == digest
         stepped.train(1, EAST, WEST, opened=0)
         pending: Any = stepped.sites[WEST]
-        assert pending._outlet._pending.read(1).start == ""  # only masks bind it
+        assert pending._outlet._pending.read(1).broadcast == digest
 
     def test_what_travels_is_sealed_and_never_twice_the_same(self, stepped: Ward) -> None:
         boxes = {stepped.call(EAST, "share", Message({"round": 0})).tensors["state"].tobytes() for _ in range(3)}

@@ -14,8 +14,12 @@ from wardround.core.codec import Message
 from wardround.errors import QuorumLost
 from wardround.fabric.base import Handler
 from wardround.fabric.local import LocalFabric
+from wardround.ledger.checkpoint import Checkpoint
+from wardround.ledger.notes import Note
 from wardround.protect import scheme
 from wardround.rounds.digests import digest_of
+from wardround.rounds.logbook.history import read_history
+from wardround.rounds.logbook.lines import lines_of
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import to_json
 
@@ -125,7 +129,7 @@ def test_a_coordinator_that_ends_in_any_call_resumes_to_the_same_state_with_the_
     tmp_path: Path, pipeline: str
 ) -> None:
     whole, undisturbed = run(pipeline, tmp_path)
-    ops = dict.fromkeys(op for op, _, _ in undisturbed.asked if op not in ("open", "evaluate", "finish"))
+    ops = dict.fromkeys(op for op, _, _ in undisturbed.asked if op not in ("open", "evaluate"))
     for op in ops:
         folder, journal = tmp_path / f"ends-in-{op}", Memory()
         first = tiny.fabric(plan(pipeline), folder)
@@ -135,9 +139,24 @@ def test_a_coordinator_that_ends_in_any_call_resumes_to_the_same_state_with_the_
         again = rigged.Tampering(tiny.fabric(plan(pipeline), folder), rigged.honest)
         rigged.Coordinator(plan(pipeline), again, journal).run()
         assert digests(journal) == digests(whole), op
+        assert_proved(journal, plan(pipeline))
         repeated = sent(ending.wire) & sent(again.wire)
         if op in ("agree", "reveal", "unseal", "step"):
             assert len(repeated) >= len(tiny.NAMES), op
+
+
+def assert_proved(journal: Memory, of: Any) -> None:
+    """The ledger tells of every round once, every checkpoint in it is of its beginning, and all signed the last."""
+    with journal.ledger() as log:
+        history = read_history(log.entries())
+        assert [lines_of(record) for record in journal.records] == history.rounds
+        assert (len(history.rounds), history.rewinds) == (of.rounds, [])
+        notes = [*(entry.note for entry in history.cosigned.values()), Note.from_bytes(journal.note or b"")]
+        for note in notes:
+            checkpoint = Checkpoint.from_text(note.text)
+            assert log.root(checkpoint.size) == checkpoint.root
+            assert len(note.signatures) >= 1 + of.needs_keys * len(tiny.NAMES), [r.events for r in journal.records]
+        assert checkpoint.size == log.size
 
 
 class Killed(Exception):
@@ -151,7 +170,8 @@ def ends_in(op: str) -> Tamper:
     def tamper(asked: str, site: str, answer: Message) -> Message:
         if asked == "train":
             current["round"] = answer.fields["round"]
-        if asked == op and (current["round"] == 1 or op in ("run", "hello", "meet", "bind", "confirm")):
+        once = op in ("run", "hello", "meet", "bind", "confirm", "witness", "finish", "heard")
+        if asked == op and (current["round"] == 1 or once):
             current["seen"] += 1
             if current["seen"] == 2:
                 raise Killed
@@ -231,6 +251,7 @@ def test_a_sum_that_honest_sites_cannot_make_voids_the_round(tmp_path: Path, pip
         rigged.Coordinator(honest, lying_about_the_clip(honest, plan(pipeline), tmp_path, "north"), journal).run()
     assert journal.records == []
     # The control: nobody lies.
+    journal = Memory()
     rigged.Coordinator(honest, lying_about_the_clip(honest, plan(pipeline), tmp_path / "honest"), journal).run()
     assert len(journal.records) == 1
 

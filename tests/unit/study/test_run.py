@@ -40,6 +40,7 @@ def test_the_folder_is_complete(run: Path) -> None:
         "summary.json",
         "model.safetensors",
         "predictions.safetensors",
+        "ledger",
     }
     folder = RunFolder(run)
     assert folder.plan() == PLAN
