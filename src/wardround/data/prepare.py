@@ -32,6 +32,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def name(self, row: int) -> str:
+        """Return how errors call the image."""
+        ...
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -121,7 +125,7 @@ def _fill(cache: CacheFile, decoder: Decoder, workers: int, spare: int) -> int:
     done = _resumed(cache)
     open_blocks = [block for block in range(cache.num_blocks) if block not in done.checksums]
     made = sum(min(BLOCK, cache.shape[0] - block * BLOCK) for block in open_blocks)
-    job = Isolated(_decode_rows, _lost, _begin, (cache, decoder))
+    job = Isolated(_decode_rows, lambda row: _lost(decoder, row), _begin, (cache, decoder))
     found = job.over([_rows(cache, block) for block in open_blocks], workers)
     pixels = cache.mapped_part()
     assert pixels is not None  # noqa: S101  # _make_room wrote it
@@ -140,6 +144,7 @@ def _fill(cache: CacheFile, decoder: Decoder, workers: int, spare: int) -> int:
         raise
     finally:
         found.close()
+        _JOB.clear()
     cache.finish([done.checksums[block] for block in range(cache.num_blocks)], dict(sorted(done.refused.items())))
     return made
 
@@ -155,11 +160,12 @@ def _resumed(cache: CacheFile) -> _Done:
     for line in cache.journal.read_text(encoding="utf-8").splitlines() if cache.journal.exists() else ():
         try:
             block, digest, refused = json.loads(line)
-        except ValueError:  # the last line of a killed process
+            rows = {int(row): str(why) for row, why in refused.items()}
+        except (ValueError, TypeError, AttributeError):  # the last line of a killed process
             continue
-        if checksum(pixels, block) == digest:
+        if block in range(cache.num_blocks) and checksum(pixels, block) == digest:
             done.checksums[block] = digest
-            done.refused |= {int(row): why for row, why in refused.items()}
+            done.refused |= rows
     return done
 
 
@@ -169,6 +175,9 @@ def _make_room(cache: CacheFile) -> None:
             np.save(file, np.empty(cache.shape, dtype=np.uint8))
         return
     np.lib.format.open_memmap(cache.part, mode="w+", dtype=np.uint8, shape=cache.shape).flush()
+    if hasattr(os, "posix_fallocate"):  # a disk that is full must say so now: later, a mapped page kills the process
+        with cache.part.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, cache.part.stat().st_size)
 
 
 _JOB: list[tuple[np.ndarray | None, Decoder]] = []
@@ -193,8 +202,8 @@ def _decode_rows(rows: Sequence[int]) -> list[str]:
     return refused
 
 
-def _lost(row: int) -> str:
-    return f"image {row} took its decoder down: replace or remove it"
+def _lost(decoder: Decoder, row: int) -> str:
+    return f"{decoder.name(row)} took its decoder down: replace or remove it"
 
 
 def _rows(cache: CacheFile, block: int) -> range:

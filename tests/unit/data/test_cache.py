@@ -26,6 +26,9 @@ class Sevens:
         self.calls.append(row)
         return np.full(SHAPE[1:], 7 + row, dtype=np.uint8)
 
+    def name(self, row: int) -> str:
+        return f"image {row}"
+
 
 def test_pixels_are_made_once_and_mapped_read_only(own_cache: Path) -> None:
     decoder = Sevens()

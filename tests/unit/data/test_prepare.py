@@ -35,6 +35,9 @@ class Pictures:
             raise DataError(f"image {row} is damaged")
         return np.full(SHAPE[1:], row % 251, dtype=np.uint8)
 
+    def name(self, row: int) -> str:
+        return f"image {row}"
+
 
 def test_processes_make_the_same_bytes() -> None:
     here = prepared(KEY, SHAPE, Pictures())
@@ -52,7 +55,7 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped() -> None:
     assert cache.part.exists()
     assert not cache.path.exists()
     with cache.journal.open("a") as journal:
-        journal.write('[2, "torn')
+        journal.write('7\n[9, "x", {}]\n[0, "other", {}]\n[2, "torn')
     found = prepared(KEY, SHAPE, Pictures())
     assert found.made == COUNT - 2 * BLOCK
     assert found.pixels[:, 0, 0, 0].tolist() == [row % 251 for row in range(COUNT)]
@@ -95,5 +98,5 @@ def test_a_decoder_that_takes_its_process_down_is_refused_by_number() -> None:
     shape = (3, 8, 8, 1)
     found = prepared(KEY, shape, Pictures(deadly=1), Decoding(workers=1), unreadable_share=0.4)
     assert list(found.refused) == [1]
-    assert "took its decoder down" in found.refused[1]
+    assert found.refused[1] == "image 1 took its decoder down: replace or remove it"
     assert found.pixels[:, 0, 0, 0].tolist() == [0, 0, 2]

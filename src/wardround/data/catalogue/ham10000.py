@@ -87,9 +87,11 @@ class _Pictures:
     size_px: int
 
     def __call__(self, row: int) -> np.ndarray:
-        name = self.names[row]
-        with _kept_open(self.source).open(name) as file:
-            return decode_image(file, f"{self.source}: {name}", self.size_px, 3)
+        with _kept_open(self.source).open(self.names[row]) as file:
+            return decode_image(file, self.name(row), self.size_px, 3)
+
+    def name(self, row: int) -> str:
+        return f"{self.source}: {self.names[row]}"
 
 
 class _Files(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -114,7 +115,7 @@ class Manifest:
         Raises:
             DataError: the image cannot be used.
         """
-        image = read_volume(file)
+        image = _last_read(file, fingerprint(_files_of(row))) if row and row.frame is not None else read_volume(file)
         mask, frame = None, row.frame if row is not None else None
         if self.harmonise.outside_mask != "keep":
             if row is None or not row.mask:
@@ -157,6 +158,9 @@ class _Rows:
         except DataError as error:
             raise DataError(f"{self.table}, line {found.line}: {error}") from None
 
+    def name(self, row: int) -> str:
+        return f"{self.table}, line {self.rows[row].line}: {self.rows[row].image}"
+
 
 def _is_dicom(file: Path) -> bool:
     if file.is_dir():
@@ -172,6 +176,12 @@ def _choices(rows: list[Row]) -> str:
     """Return a text that differs where rows choose other frames or regions."""
     chosen = [(index, row.frame, row.region) for index, row in enumerate(rows) if row.frame is not None or row.region]
     return json.dumps(chosen)
+
+
+@lru_cache(maxsize=1)
+def _last_read(file: Path, seen: str) -> Volume:
+    """Return the image of `file`, kept for its next frame; `seen` tells whether it changed."""
+    return read_volume(file)
 
 
 def _files_of(row: Row) -> Iterator[Path]:

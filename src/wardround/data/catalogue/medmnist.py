@@ -116,6 +116,9 @@ class _Fitted:
     def __call__(self, row: int) -> np.ndarray:
         return fitted(self.images[row], self.size_px)
 
+    def name(self, row: int) -> str:
+        return f"image {row}"
+
 
 def fitted(image: np.ndarray, size_px: int) -> np.ndarray:
     """Bring a uint8 image ``(H, W, C)`` to ``(size_px, size_px, C)``: by a black border if it suffices, else scaled."""
