@@ -84,3 +84,41 @@ def prepare(
         print(f"refused: {sentence}", file=sys.stderr)
     print(f"{ready.images} images ready, {ready.made} of them decoded now, {len(ready.refused)} refused")
     print(ready.cache or "this source needs no cache")
+
+
+@app.command()
+def count(
+    folder: Annotated[Path, typer.Argument(help=FOLDER_HELP, show_default=False)],
+    plan: Annotated[Path, typer.Option(help="Whose training images to count.", show_default=False)],
+    site: Annotated[str, typer.Option(help="Which site of the table; needed where it has several.")] = "",
+    out: Annotated[Path, typer.Option(help="The counts to write; one that is there is replaced.")] = Path(
+        "counts.json"
+    ),
+    workers: Annotated[int | None, typer.Option(min=0, help=WORKERS_HELP, show_default=False)] = None,
+) -> None:
+    """Count the grey levels and landmarks of a site's training images, for a scale that all sites share.
+
+    For plans with [data.intensity] by = "landmarks". The file holds whole numbers: a histogram and a few sums over at
+    least 20 images. Whoever gets it can read them; read it yourself before you hand it on.
+
+    [bold]wardround data count /data/ward --plan plan.toml --out north.json[/bold]
+    """
+    from wardround.study.spec import load
+    from wardround.study.statistics import count_site, write_tally
+
+    found = count_site(load(plan), folder, site, (os.cpu_count() or 1) if workers is None else workers)
+    print(f"{found.images} training images; mean level {found.mean:.2f}, deviation {found.standard_deviation:.2f}")
+    print(write_tally(found, out))
+
+
+@app.command()
+def pool(
+    counts: Annotated[list[Path], typer.Argument(help="The files of all sites.", show_default=False)],
+) -> None:
+    """Add the sites' counts and print the [data.intensity] table that they lead to, to be put into the plan.
+
+    [bold]wardround data pool north.json south.json[/bold]
+    """
+    from wardround.study.statistics import read_tallies, standard_table
+
+    print(standard_table(read_tallies(counts)), end="")

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from wardround.data.intensity import Intensity
-from wardround.data.volume import Volume, spacing_of
+from wardround.data.volume import Volume, VolumeSource, spacing_of
 from wardround.errors import DataError, PlanError
 
 OUTSIDE = ("keep", "blank", "crop")
+SAME_SPACING = 1e-4
+"""Relative difference below which an image is left as it is: less than a pixel over ten thousand."""
 LETTERS = ({"R", "L"}, {"A", "P"}, {"S", "I"})
 
 
@@ -64,26 +66,56 @@ class Harmonise:
         return _respaced(image, self.spacing_mm, name, interpolated) if self.spacing_mm else image
 
 
-def square(
-    image: Volume,
-    mask: Volume | None,
-    frame: int | None,
-    steps: Harmonise,
-    intensity: Intensity,
-    size_px: int,
-    channels: int,
-    name: str,
-) -> np.ndarray:
-    """Return one slice of an image as a network is fed it.
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One slice of an image, placed as the plan declares, before its values become grey levels.
 
-    In this order: orientation, spacing, slice, crop, grey levels, blank, channels, size. Sizes are changed last and on
-    grey levels, by Pillow's fixed-point arithmetic, which gives the same bits everywhere.
+    Attributes:
+        values: ``(rows, columns, channels)``, real.
+        inside: bool ``(rows, columns)``, false where the slice shall be black; ``None`` where nothing shall.
+        source: how the image was made.
+    """
+
+    values: np.ndarray
+    inside: np.ndarray | None
+    source: VolumeSource
+
+
+def plane_of(image: Volume, mask: Volume | None, frame: int | None, steps: Harmonise, name: str) -> Plane:
+    """Return one slice after orientation, spacing, and crop.
 
     Args:
         image: as read.
         mask: on the image's grid; what is not zero lies inside. ``None`` where there is none.
         frame: which slice, from 0 along the third axis after orientation; ``None`` if there is only one.
         steps: geometry.
+        name: how errors call the image.
+
+    Raises:
+        DataError: the image or the mask does not allow a step.
+    """
+    image = steps.placed(image, name)
+    values = _slice_of(image, frame, name)
+    if mask is None or steps.outside_mask == "keep":
+        return Plane(values, None, image.source)
+    placed = steps.placed(mask, name, interpolated=False)
+    if placed.array.shape[:3] != image.array.shape[:3]:
+        raise DataError(f"{name}: the mask is {placed.array.shape[:3]}, the image {image.array.shape[:3]}")
+    inside = np.asarray(_slice_of(placed, frame, name).max(axis=2) > 0)
+    if not inside.any():
+        raise DataError(f"{name}: the mask is empty on this slice: name another frame, or remove the line")
+    if steps.outside_mask == "crop":
+        return Plane(values[_extent(inside, 1), _extent(inside, 0)], None, image.source)
+    return Plane(values, inside, image.source)
+
+
+def square(plane: Plane, intensity: Intensity, size_px: int, channels: int, name: str) -> np.ndarray:
+    """Return a slice as a network is fed it.
+
+    Sizes are changed last and on grey levels, by Pillow's fixed-point arithmetic, which gives the same bits everywhere.
+
+    Args:
+        plane: of the image.
         intensity: how values become grey levels.
         size_px: edge of the result.
         channels: 1 (grey) or 3 (RGB).
@@ -93,23 +125,11 @@ def square(
         uint8 ``(size_px, size_px, channels)``.
 
     Raises:
-        DataError: the image or the mask does not allow a step.
+        DataError: the image's values do not suit.
     """
-    image = steps.placed(image, name)
-    plane = _slice_of(image, frame, name)
-    inside = None
-    if mask is not None and steps.outside_mask != "keep":
-        placed = steps.placed(mask, name, interpolated=False)
-        if placed.array.shape[:3] != image.array.shape[:3]:
-            raise DataError(f"{name}: the mask is {placed.array.shape[:3]}, the image {image.array.shape[:3]}")
-        inside = np.asarray(_slice_of(placed, frame, name).max(axis=2) > 0)
-        if not inside.any():
-            raise DataError(f"{name}: the mask is empty on this slice: name another frame, or remove the line")
-    if inside is not None and steps.outside_mask == "crop":
-        plane, inside = plane[_extent(inside, 1), _extent(inside, 0)], None
-    levels = intensity.levels(plane, image.source, name)
-    if inside is not None:
-        levels = np.where(inside[..., None], levels, np.uint8(0))
+    levels = intensity.levels(plane.values, plane.source, name)
+    if plane.inside is not None:
+        levels = np.where(plane.inside[..., None], levels, np.uint8(0))
     return _resized(levels, size_px, channels)
 
 
@@ -146,12 +166,14 @@ def _turned(image: Volume, orientation: str) -> Volume:
 
 
 def _respaced(image: Volume, spacing_mm: float, name: str, interpolated: bool) -> Volume:
+    if not (image.spacing_mm[0] and image.spacing_mm[1]):
+        raise DataError(f"{name} does not say its spacing, and data.harmonise.spacing_mm asks for one: set it to 0")
+    if np.allclose(image.spacing_mm[:2], spacing_mm, rtol=SAME_SPACING, atol=0):
+        return image
     import torch
     from monai.data.meta_tensor import MetaTensor
     from monai.transforms.spatial.array import Spacing
 
-    if not (image.spacing_mm[0] and image.spacing_mm[1]):
-        raise DataError(f"{name} does not say its spacing, and data.harmonise.spacing_mm asks for one: set it to 0")
     affine = image.affine
     if affine is None:
         affine = np.diag([image.spacing_mm[0], image.spacing_mm[1], image.spacing_mm[2] or 1.0, 1.0])

@@ -137,8 +137,8 @@ class Landmarks:
 
     Attributes:
         percentiles: growing, within 0 to 100.
-        standard: what each percentile becomes, growing, within 0 to 1: the mean over the training images of all sites
-            where the consortium worked it out, see `wardround data statistics`.
+        standard: what each percentile becomes, growing, within 0 to 1; `tally.Tally.standard` of all sites' training
+            images is the paper's.
     """
 
     percentiles: tuple[float, ...] = (1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 99.0)

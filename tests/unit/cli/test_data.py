@@ -24,13 +24,21 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("verb", "taught"), [("inspect", "--names"), ("prepare", "goes on where it was")])
+@pytest.mark.parametrize(
+    ("verb", "taught"),
+    [
+        ("inspect", "--names"),
+        ("prepare", "goes on where it was"),
+        ("count", "at least 20 images"),
+        ("pool", "north.json"),
+    ],
+)
 def test_help_teaches(capsys: pytest.CaptureFixture[str], verb: str, taught: str) -> None:
     said = wardround(capsys, "data", verb, "--help")
     text = " ".join(said.out.split())
     assert said.code == 0
     assert taught in text
-    assert f"wardround data {verb} /data/ward" in text
+    assert text.count(f"wardround data {verb} ") == 2  # how it is used, and an example
 
 
 def test_inspect_ends_with_its_page(ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

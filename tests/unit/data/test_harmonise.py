@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from wardround.data.harmonise import Harmonise, square
+from wardround.data.harmonise import Harmonise, plane_of, square
 from wardround.data.intensity import (
     INTENSITIES,
     AsStored,
@@ -71,6 +71,11 @@ def test_spacing_scales_an_image_and_its_grid() -> None:
     assert set(np.unique(Harmonise(spacing_mm=0.7).placed(mask, "x", interpolated=False).array)) == {0, 1}
 
 
+def test_an_image_that_has_its_spacing_is_not_interpolated() -> None:
+    image = volume(RAMP, lps())
+    assert Harmonise(spacing_mm=0.5).placed(image, "x") is image
+
+
 def test_an_image_without_a_spacing_is_refused_where_one_is_declared() -> None:
     with pytest.raises(DataError, match="does not say its spacing"):
         Harmonise(spacing_mm=1.0).placed(volume(RAMP, None, PICTURE), "x")
@@ -104,7 +109,9 @@ def framed(**changed: Any) -> np.ndarray:
         "channels": 1,
         "name": "x",
     }
-    return square(**{**given, **changed})
+    given |= changed
+    plane = plane_of(*(given[key] for key in ("image", "mask", "frame", "steps", "name")))
+    return square(plane, *(given[key] for key in ("intensity", "size_px", "channels", "name")))
 
 
 def test_a_slice_is_chosen_after_the_orientation() -> None:

@@ -15,7 +15,7 @@ from wardround.data.cache import fingerprint
 from wardround.data.catalogue.base import find
 from wardround.data.catalogue.table import Row, read_table
 from wardround.data.decode import check_size
-from wardround.data.harmonise import Harmonise, square
+from wardround.data.harmonise import Harmonise, Plane, plane_of, square
 from wardround.data.images import LabelledImages
 from wardround.data.intensity import AnyIntensity, AsStored
 from wardround.data.prepare import Decoding, Prepared, prepared
@@ -115,13 +115,21 @@ class Manifest:
         Raises:
             DataError: the image cannot be used.
         """
+        return square(self.plane(file, row), self.intensity, self.size_px, self.channels, str(file))
+
+    def plane(self, file: Path, row: Row | None = None) -> Plane:
+        """Return the slice that `picture` makes grey levels of; see there.
+
+        Raises:
+            DataError: the image cannot be used.
+        """
         image = _last_read(file, fingerprint(_files_of(row))) if row and row.frame is not None else read_volume(file)
         mask, frame = None, row.frame if row is not None else None
         if self.harmonise.outside_mask != "keep":
             if row is None or not row.mask:
                 raise DataError(f"{file} has no mask, and data.harmonise.outside_mask asks for one: set it to keep")
             mask = _mask(Path(row.mask), row.region, image)
-        return square(image, mask, frame, self.harmonise, self.intensity, self.size_px, self.channels, str(file))
+        return plane_of(image, mask, frame, self.harmonise, str(file))
 
     def _classes(self, rows: list[Row], table: Path) -> tuple[str, ...]:
         found = {row.label for row in rows}
