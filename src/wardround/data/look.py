@@ -19,7 +19,7 @@ from wardround.data.volume import Volume, spacing_of
 from wardround.errors import DataError
 
 THUMBNAIL_PX = 64
-HASH_PX = 8
+COARSE_PX, FINE_PX = 8, 16
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Look:
         spacing: rows, columns and slices in mm as text; ``""`` if the file does not say.
         patient: the site's own pseudonym of the patient in the header.
         burned_in: see `VolumeSource`; ``""`` without pixels.
-        likeness: perceptual hash of the middle slice, 0 for a blank one.
+        likeness: coarse and fine perceptual hash of the middle slice, zeros for a blank one.
         removed: what was taken out of the header, or is left behind by reading pixels alone: name -> times.
         thumbnail: uint8 ``(64, 64, C)`` of the middle slice; ``None`` without pixels, or if none is wanted.
     """
@@ -48,7 +48,7 @@ class Look:
     spacing: str = ""
     patient: str = ""
     burned_in: str = ""
-    likeness: int = 0
+    likeness: tuple[int, int] = (0, 0)
     removed: Counter[str] = field(default_factory=Counter)
     thumbnail: np.ndarray | None = None
 
@@ -68,18 +68,19 @@ def look_at(path: Path) -> Look:
         return Look(kind, refused=str(error))
 
 
-def perceptual_hash(grey: np.ndarray) -> int:
-    """Return 64 bits that stay the same when a picture is scaled or brightened: dHash, by Neal Krawetz (2013).
+def perceptual_hash(grey: np.ndarray, size_px: int = FINE_PX) -> int:
+    """Return bits that hardly change when a picture is scaled, brightened or compressed: dHash (Krawetz 2013).
 
     Args:
         grey: uint8 ``(rows, columns)``.
+        size_px: edge of the grid.
 
     Returns:
-        One bit for each of 8 x 8 places: whether it is brighter than its left neighbour; 0 for a blank picture.
+        One bit for each place of the grid: whether it is brighter than its left neighbour; 0 for a blank picture.
     """
     from PIL import Image
 
-    small = Image.fromarray(grey).resize((HASH_PX + 1, HASH_PX), Image.Resampling.BILINEAR)
+    small = Image.fromarray(grey).resize((size_px + 1, size_px), Image.Resampling.BILINEAR)
     values = np.asarray(small, dtype=np.int16)
     bits = np.packbits(values[:, 1:] > values[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
@@ -95,7 +96,7 @@ def _dicom(path: Path) -> Look:
 
 def _image(image: Volume, removed: Counter[str]) -> Look:
     shown = _thumbnail(image)
-    grey = shown if shown.shape[2] == 1 else shown.mean(axis=2, keepdims=True).astype(np.uint8)
+    grey = shown[..., 0] if shown.shape[2] == 1 else shown.mean(axis=2).astype(np.uint8)
     spacing = image.spacing_mm if image.affine is None else spacing_of(image.affine)
     return Look(
         kind=image.source.format,
@@ -105,7 +106,7 @@ def _image(image: Volume, removed: Counter[str]) -> Look:
         spacing=" x ".join(f"{step:.3g}" for step in spacing if step),
         patient=image.source.patient,
         burned_in=image.source.burned_in,
-        likeness=perceptual_hash(grey[..., 0]),
+        likeness=(perceptual_hash(grey, COARSE_PX), perceptual_hash(grey, FINE_PX)),
         removed=removed,
         thumbnail=shown,
     )
