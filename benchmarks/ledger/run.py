@@ -1,4 +1,4 @@
-"""What it costs that every round can be proved afterwards: entries a second, and proofs in a log of ten million."""
+"""What it costs that every round can be proved afterwards: entries, proofs, and the rounds that the sites co-sign."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ ENTRIES_PER_S = 20_000
 PROOF_BYTES = 1023
 """Less than 1 KiB."""
 VERIFY_MS = 1.0
+ROUNDS = 20
+LEDGER_SHARE = 0.01
+DISK_BYTES = 2048
 
 Run = dict[str, Any]
 """What ``appending.py`` or ``proving.py`` prints."""
@@ -31,11 +34,13 @@ def main() -> None:
     report = Report("ledger", {"bytes of an entry": 200, "entries of the tree": f"{entries:,}", "repeats": repeats})
     appending: list[Run] = []
     proving: list[Run] = []
+    signing: list[Run] = []
     for _ in range(repeats):
         appending.append(measured_json(HERE / "appending.py", str(HERE), str(share)))
         proving.append(measured_json(HERE / "proving.py", str(entries)))
-    report.rows = appended(appending) + proved(proving, entries)
-    report.samples = {"appending": appending, "proving": proving}
+        signing.append(measured_json(HERE / "cosigned_rounds.py", str(max(3, round(share * ROUNDS)))))
+    report.rows = appended(appending) + proved(proving, entries) + signed(signing)
+    report.samples = {"appending": appending, "proving": proving, "signing": signing}
     finish(report, HERE, chosen)
 
 
@@ -69,6 +74,25 @@ def proved(runs: Sequence[Run], entries: int) -> list[Row]:
         ]
     rows.append(Row(f"grow a tree of {entries:,} from leaf hashes", spread(runs, "grow_s")))
     return [*rows, Row("peak memory of that", spread(runs, "peak_bytes", 2**-20), "MiB")]
+
+
+def signed(runs: Sequence[Run]) -> list[Row]:
+    """Describe rounds that four sites co-sign."""
+    rows = []
+    for kind in runs[0]:
+        chosen = [run[kind] for run in runs]
+        share = Spread.of([one["ledger_s"] / one["round_s"] for one in chosen])
+        rows.append(Row(f"{kind}: ledger as a share of the round", share, at_most=LEDGER_SHARE))
+        rows.append(Row(f"{kind}: ledger a round, all four sites", spread(chosen, "ledger_s", 1e3), "ms"))
+        if kind.startswith("sites"):
+            rows.append(Row(f"{kind}: ledger of the first round", spread(chosen, "first_ledger_s", 1e3), "ms"))
+        limit = DISK_BYTES if kind.startswith("sites") else None
+        rows.append(
+            Row(f"{kind}: on disk, site and round", spread(chosen, "disk_bytes_site_round"), "bytes", at_most=limit)
+        )
+        rows.append(Row(f"{kind}: up, site and round", spread(chosen, "up_bytes_site_round"), "bytes"))
+        rows.append(Row(f"{kind}: down, site and round", spread(chosen, "down_bytes_site_round"), "bytes"))
+    return rows
 
 
 def spread(runs: Sequence[Run], name: str, factor: float = 1.0) -> Spread:

@@ -154,6 +154,15 @@ def test_where_updates_are_masked_a_wrong_weight_is_seen_too(tmp_path: Path) -> 
     assert any(says in event for event in events)
 
 
+def test_a_blind_coordinator_cannot_log_another_state_than_the_sites_hold(tmp_path: Path) -> None:
+    """Where the coordinator holds the state, only it knows: there no site is asked."""
+    bend = at(1, lambda body: Message({**body.fields, "state": "5" * 64}, body.tensors))
+    _, _, events = played(plan_of("packed and masked"), tmp_path / "blind", bend)
+    assert any("holds another state after round 0 than is logged" in event for event in events if NORTH in event)
+    _, _, events = played(plan_of("masked"), tmp_path / "open", bend)
+    assert events == []
+
+
 def test_an_older_checkpoint_shown_again_is_refused(tmp_path: Path) -> None:
     """A coordinator that hides what peers signed since would have to show what they signed before."""
     seen: dict[tuple[str, int], Message] = {}

@@ -25,6 +25,7 @@ from wardround.rounds.listener import Silent
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study import engines
+from wardround.study.audit import audit
 from wardround.study.folder import RunFolder
 from wardround.study.rehearsal import set_up_sites
 from wardround.study.run import train
@@ -128,6 +129,10 @@ def test_flare_gives_the_bytes_of_the_local_fabric(
     assert (folder / "model.safetensors").read_bytes() == local(plan)
     assert ("job 2 resumed the run" in (folder / "rounds.jsonl").read_text()) == bool(killed_after)
     assert site_processes(folder.parent) == []
+    proved = audit(folder, folder / "roster.json" if protect else None)
+    assert proved.remarks == ()
+    if protect:
+        assert proved.endorsed[proved.checkpoint.size].is_final
     if isinstance(listener, Kills) and protect:
         assert sorted(path.parts[-2] for path in listener.frames) == list(NAMES), "one frame a site, in one attempt"
         assert {len(contents) for contents in listener.frames.values()} == {1}, "the same bytes again"

@@ -19,6 +19,8 @@ import psutil
 import pytest
 from test_kill_resume import Running, digests, finish, lines, model
 
+from wardround.study.audit import audit
+
 pytestmark = pytest.mark.slow
 
 PARTIES = Path(__file__).parent / "parties"
@@ -182,6 +184,8 @@ def test_killed_at_random_moments_it_resumes_to_the_same_model_with_the_same_fra
     assert model(running.run) == model(undisturbed)
     assert digests(running.run) == digests(undisturbed)
     assert not any(line["failed"] for line in lines(running.run))
+    proved = audit(running.run, running.run / "roster.json")
+    assert (proved.remarks, proved.endorsed[proved.checkpoint.size].is_final) == ((), True)
     sent: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for note in noted(running.notes):
         sent.setdefault((note["round"], note["attempt"], note["part"], note["site"]), []).append(note)

@@ -106,7 +106,7 @@ def prove(
         raise LedgerError(f"the list of site {records.site!r} {held} exactly these pixels: no such proof can be made")
     _write(out, proof.to_bytes())
     if show_key is not None:
-        _write(show_key, records.key.to_bytes())
+        _write_secret(show_key, records.key.to_bytes())
         print(f"the key of the list is in {show_key}: for the auditor and nobody else")
     print(proof.check().sentence)
     print(out)
@@ -156,6 +156,16 @@ def export_checkpoint(
     found = audit(run)
     _write(out, read_note(run / LEDGER / CHECKPOINT).to_bytes())
     print(f"{found.checkpoint}\n{out}")
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    from wardround.errors import RunFolderError
+    from wardround.protect.private_files import write_private
+
+    try:
+        write_private(path, content)
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be written ({error.strerror}): choose another") from None
 
 
 def _write(path: Path, content: bytes) -> None:

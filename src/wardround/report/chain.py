@@ -152,7 +152,12 @@ def _size(log: Log) -> str:
 
 def _end(run: Run, history: History, last: Endorsement | None) -> list[str]:
     """Say how the chain ends, and whether it went back."""
-    said = [f"The run went back to round {index} once, and made it anew." for index in history.rewinds]
+    said = []
+    if history.rewinds:
+        back = listed(map(str, history.rewinds))
+        said.append(f"The run went back {plural(len(history.rewinds), 'time')}, and made it anew from round {back}.")
+    if last is None and run.results is not None:
+        raise LedgerError("its last entries are under no checkpoint, although the run has ended")
     if last is None:
         return [*said, "The last entries are under no checkpoint yet: --resume lets the sites sign them."]
     if history.closed is None:

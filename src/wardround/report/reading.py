@@ -73,6 +73,7 @@ class Results:
         predictions: pooled test predictions; ``None`` where they did not leave the sites.
         floor: see `Floor`; ``None`` if none was computed.
         confirmed: sites that heard the end of the ledger from each other; ``None`` if the summary does not say.
+        signing_troubles: what went wrong when the sites signed that end.
     """
 
     classes: tuple[str, ...]
@@ -91,6 +92,7 @@ class Results:
     predictions: Predictions | None = None
     floor: Floor | None = None
     confirmed: tuple[str, ...] | None = None
+    signing_troubles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
         model_sha256=_text(summary["model_sha256"]),
         floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
         confirmed=_texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
+        signing_troubles=_texts(summary["ledger"]["events"]) if "ledger" in summary else (),
     )
 
 

@@ -236,6 +236,7 @@ def troubles(run: Run) -> list[Trouble]:
     rows = [Trouble(round_ranges(rounds), site, what) for (site, what), rounds in found.items()]
     if run.results is not None:
         rows += [Trouble("final test", site, reason) for site, reason in run.results.not_tested.items()]
+        rows += [Trouble("end", "", what) for what in run.results.signing_troubles]
     return rows
 
 

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -100,10 +101,10 @@ class Site:
         self._personal = self._algorithm.personal(workbench.lend())
         self._lock = threading.Lock()
         shared = {key: value for key, value in workbench.initial.items() if key not in self._personal}
+        self._replica = Replica(store.folder, self._algorithm.server, shared) if plan.pipeline.opens_at_sites else None
         self._contributions = Contributions(store.folder)
         keyring = Keyring.of(name, plan, credentials) if plan.needs_keys else None
         self._outlet = Outlet(name, plan, store, keyring, self._contributions) if plan.pipeline.sums_frames else None
-        self._replica = Replica(store.folder, self._algorithm.server, shared) if plan.pipeline.opens_at_sites else None
         self._operations: dict[str, Callable[[Message], Message]] = {
             "open": self._open,
             "train": self._train,
@@ -116,7 +117,13 @@ class Site:
         if plan.cosigned and keyring is not None:
             self._used = UsedImages(name, store.folder, keyring) if plan.ledger.data_use else None
             self._witness = Witnessing(
-                name, plan, keyring, store.folder, self._contributions, self._used, self._written_model
+                name,
+                plan,
+                keyring,
+                store.folder,
+                self._contributions,
+                self._used,
+                HeldModel(store.folder, self._replica),
             )
             self._operations |= self._witness.operations
         if self._outlet is not None:
@@ -227,11 +234,6 @@ class Site:
             said.get("use_count", 0),
         )
 
-    def _written_model(self) -> str:
-        path = self._store.folder / MODEL_FILE
-        blind = self._replica is not None and path.exists()
-        return hashlib.sha256(path.read_bytes()).hexdigest() if blind else ""
-
     def _finish(self, body: Message) -> Message:
         if self._replica is None:
             raise SiteError("the coordinator holds this run's weights")
@@ -301,6 +303,28 @@ class Site:
         if not self._personal:
             return {}
         return {name: value for name, value in weights_of(network).items() if name in self._personal}
+
+
+class HeldModel:
+    """What a site holds of the run's model where the coordinator is blind; implements `witnessing.Held`."""
+
+    def __init__(self, folder: Path, replica: Replica | None) -> None:
+        """Look at the model file in `folder`, and at `replica`; ``None`` holds nothing."""
+        self._path = folder / MODEL_FILE
+        self._replica = replica
+
+    def state(self, round_index: int) -> str:
+        """Return the digest of the state after a round; see `Held.state`."""
+        try:
+            return self._replica.digest(round_index) if self._replica is not None else ""
+        except SiteError:
+            return ""
+
+    def model_sha256(self) -> str:
+        """Return the SHA-256 of the model file; see `Held.model_sha256`."""
+        if self._replica is None or not self._path.exists():
+            return ""
+        return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
 
 def _opened(body: Message) -> int:

@@ -68,6 +68,14 @@ def test_the_ledger_s_keys_have_the_defaults_and_values_that_are_documented() ->
     assert all(word in row_of(section, "cosign")[2] for word in COSIGNERS)
 
 
+def test_the_template_s_ledger_is_the_default_once_its_comment_signs_are_off() -> None:
+    lines = TEMPLATE.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("# [ledger]"))
+    block = lines[start : lines.index("", start)]
+    table = tomllib.loads("\n".join(line.removeprefix("# ") for line in block))
+    assert table == {"ledger": dataclasses.asdict(LedgerRules())}
+
+
 def test_who_opens_is_documented_at_the_top() -> None:
     cells = row_of(PAGE.read_text().split("## `[data]`")[0], "open_at")
     assert cells[1] == f'`"{Pipeline().open_at}"`'

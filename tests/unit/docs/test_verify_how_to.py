@@ -18,6 +18,7 @@ from terminal import wardround
 
 from wardround.protect.identity import PublicIdentity
 from wardround.protect.trust import Trust
+from wardround.study.explain import explain
 from wardround.study.folder import RunFolder
 from wardround.study.run import train
 from wardround.study.spec import parse
@@ -140,6 +141,30 @@ def test_the_auditor_s_file_is_one_that_a_verifier_reads(tmp_path: Path) -> None
     path.write_text(re.sub("([0-9a-f]{4})…", lambda match: match[1] * 16, block))
     path.chmod(0o600)
     assert set(Trust.load(path).peers) == {"east", "north", "south"}
+
+
+def said_of_proof(**changes: Any) -> str:
+    return explain(parse({**TABLE, **changes})).partition("What can be proved afterwards")[2]
+
+
+def test_check_says_who_co_signs() -> None:
+    assert "nobody co-signs" in said_of_proof()
+    [ledger] = [block for block in blocks("toml") if "[ledger]" in block]
+    signed = said_of_proof(**tomllib.loads(ledger))
+    assert "more than two thirds of the sites" in signed
+    assert "its update was in a round with its weight" in signed
+    assert "on its list of used ones" in signed
+    assert "every 10 rounds and at the end with ML-DSA-65" in signed
+    assert "nobody co-signs" not in signed
+
+
+def test_check_says_what_a_plan_gives_up() -> None:
+    stages = [{"stage": stage} for stage in ("clip", "quantise", "homomorphic")]
+    said = said_of_proof(protect=stages, ledger={"data_use": False, "outlasting_every": 0})
+    assert "in a round, by what" in said
+    assert "list of used ones" not in said
+    assert "Ed25519; at the end with ML-DSA-65" in said
+    assert said_of_proof(algorithm={"name": "central"}) == ""
 
 
 def test_the_parts_are_what_the_page_relies_on(clinics: Path) -> None:

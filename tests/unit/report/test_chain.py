@@ -105,6 +105,11 @@ def summary_of(run: Path) -> dict[str, Any]:
     return found
 
 
+def said_at_the_end(run: Path) -> str:
+    text = page(run).text
+    return text[text.index("Failures and repairs") : text.index("What left the sites")]
+
+
 def edit_ledger(run: Path, change: Mapping[str, Any]) -> None:
     summary = summary_of(run)
     summary["ledger"] |= change
@@ -164,14 +169,24 @@ def test_a_run_that_stopped_and_went_back_says_so(run: Path) -> None:
         forge.round(index)
     forge.append(Cosigned(forge.sign(SITES)), Rewound(1))
     forge.round(1)
+    assert "its last entries are under no checkpoint, although the run has ended" in page(run).text
+    summary = summary_of(run)
+    kept = {key: summary[key] for key in ("schema", "name", "plan_digest", "seed", "versions")}
+    (run / "summary.json").write_text(json.dumps({**kept, "status": "failed", "reason": "it was killed"}))
     unsigned = page(run).text
-    assert "The run went back to round 1 once, and made it anew." in unsigned
+    assert "The run went back 1 time, and made it anew from round 1." in unsigned
     assert "under no checkpoint yet" in unsigned
     assert "round 1 1" not in unsigned
     forge.sign(SITES)
     signed = page(run).text
     assert "The run has not ended in it." in signed
     assert f"round 1 {forge.log.size} " in signed
+
+
+def test_what_went_wrong_at_the_end_is_a_failure_of_the_run(run: Path) -> None:
+    assert "None: every site that was asked answered well" in said_at_the_end(run)
+    edit_ledger(run, {"events": ["site cork did not co-sign 37 entries: it was away"]})
+    assert "end – site cork did not co-sign 37 entries: it was away" in said_at_the_end(run)
 
 
 def test_a_long_chain_is_folded(run: Path) -> None:
@@ -272,9 +287,9 @@ def test_an_empty_ledger_is_that_of_a_run_that_never_began(run: Path) -> None:
     assert "The ledger is empty" in page(run).text
 
 
-@pytest.mark.parametrize("confirmed", [3, [1], None])
-def test_a_summary_that_contradicts_itself_is_refused(run: Path, confirmed: object) -> None:
-    edit_ledger(run, {"confirmed": confirmed})
+@pytest.mark.parametrize("change", [{"confirmed": 3}, {"confirmed": [1]}, {"confirmed": None}, {"events": [{}]}])
+def test_a_summary_that_contradicts_itself_is_refused(run: Path, change: dict[str, Any]) -> None:
+    edit_ledger(run, change)
     with pytest.raises(RunFolderError, match=r"summary\.json is damaged"):
         write_report(run)
 

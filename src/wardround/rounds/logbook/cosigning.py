@@ -11,7 +11,7 @@ from wardround.errors import LedgerError, WireError
 from wardround.fabric.base import Answer, Fabric
 from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.cosign import Offer
-from wardround.ledger.entries import Entry
+from wardround.ledger.entries import AggregateDigest, Entry
 from wardround.ledger.log import Log
 from wardround.ledger.note_keys import Key, Signature
 from wardround.ledger.notes import Note
@@ -33,12 +33,18 @@ class Turn:
         shown: site -> the entries that it asks for.
         attempts: site -> the attempt in which its update was summed.
         outlasting: whether the sites also sign with ML-DSA-65.
+        state: what the round led to, which every site asks for last; ``None`` where the coordinator alone knows.
     """
 
     round: int
     shown: Mapping[str, Sequence[Entry]]
     attempts: Mapping[str, int] = field(default_factory=dict)
     outlasting: bool = False
+    state: AggregateDigest | None = None
+
+    def shown_to(self, site: str) -> list[Entry]:
+        """Return the entries whose places a site is shown."""
+        return [*self.shown.get(site, ()), *([self.state] if self.state is not None else [])]
 
 
 class Cosigning:
@@ -146,7 +152,7 @@ class Cosigning:
 
     def _places(self, turn: Turn) -> dict[bytes, int]:
         """Return entry -> its index, for all that is shown in this turn; they lie near the end of the log."""
-        wanted = {entry.to_bytes() for entries in turn.shown.values() for entry in entries}
+        wanted = {entry.to_bytes() for site in self._sizes for entry in turn.shown_to(site)}
         found: dict[bytes, int] = {}
         index = self._log.size
         while len(found) < len(wanted) and index:
@@ -165,7 +171,7 @@ class Cosigning:
         last: Note | None,
         places: Mapping[bytes, int],
     ) -> Message:
-        own, size = turn.shown.get(site, ()), self._sizes[site]
+        own, size = turn.shown_to(site), self._sizes[site]
         indices = [places[entry.to_bytes()] for entry in own]
         offer = Offer(
             checkpoint,
@@ -173,11 +179,17 @@ class Cosigning:
             self._log.consistency(size) if size else (),
             tuple(Place(index, self._log.inclusion(index)) for index in indices),
         )
-        fields = {"turn": turn.round + 1, "attempt": turn.attempts.get(site, 0), "outlasting": turn.outlasting}
+        fields: dict[str, object] = {
+            "turn": turn.round + 1,
+            "attempt": turn.attempts.get(site, 0),
+            "outlasting": turn.outlasting,
+        }
         tensors = {"offer": tensor_of(offer.to_bytes())}
         if last is not None:
             tensors |= self._heard_by(site, last)
-        main = verdict_in(own) or next(iter(own), None)
+        if turn.state is not None:
+            fields["state"] = turn.state.digest
+        main = verdict_in(own) or next(iter(turn.shown.get(site, ())), None)
         if main is not None:
             tensors["shown"] = tensor_of(main.to_bytes())
         return Message(fields, tensors)

@@ -19,7 +19,7 @@ from wardround.ledger.notes import Note
 from wardround.ledger.quorum import Endorsement
 from wardround.rounds.logbook.cosigning import Cosigning, Turn
 from wardround.rounds.logbook.history import History, read_history
-from wardround.rounds.logbook.lines import BEFORE, attempts_in, lines_of, shown
+from wardround.rounds.logbook.lines import BEFORE, aggregate_in, attempts_in, lines_of, shown
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster
@@ -181,8 +181,9 @@ class Keeper:
         return Turn(BEFORE, {site: [opened, *own.get(site, [])] for site in self._fabric.sites()})
 
     def _turn_of(self, record: RoundRecord) -> Turn:
-        outlasting = self._plan.ledger.outlasts(record.round)
-        return Turn(record.round, shown(lines_of(record)), attempts_in(record), outlasting)
+        lines, outlasting = lines_of(record), self._plan.ledger.outlasts(record.round)
+        state = aggregate_in(lines) if self._plan.pipeline.opens_at_sites else None
+        return Turn(record.round, shown(lines), attempts_in(record), outlasting, state)
 
     def _last_note(self) -> list[Entry]:
         return [Cosigned(self._note)] if self._note is not None and self._roster else []

@@ -44,10 +44,10 @@ def lines_of(record: RoundRecord) -> list[Entry]:
 
 
 def shown(lines: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return site -> the entries of a round that it is shown when it shall co-sign, in the order of its own list.
+    """Return site -> the entries of a round that are about it, in the order in which it asks for them to co-sign.
 
     An accepted update stands there with what it was trained from, another with its verdict alone; a site that was not
-    asked is shown nothing.
+    asked is not there.
     """
     found: dict[str, list[Entry]] = {}
     for entry in lines:
@@ -56,6 +56,11 @@ def shown(lines: Sequence[Entry]) -> dict[str, list[Entry]]:
             before = lines[:1] if isinstance(entry, UpdateCommitment) else []
             found.setdefault(site, [*before]).append(entry)
     return found
+
+
+def aggregate_in(lines: Sequence[Entry]) -> AggregateDigest | None:
+    """Return what a round led to, from its entries."""
+    return next((entry for entry in lines if isinstance(entry, AggregateDigest)), None)
 
 
 def verdict_in(lines: Sequence[Entry]) -> Verdict | None:

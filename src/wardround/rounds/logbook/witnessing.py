@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,12 +18,22 @@ from wardround.core.codec import Message
 from wardround.errors import LedgerError, SiteError
 from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.cosign import Offer
-from wardround.ledger.entries import ACCEPTED, DataUseKey, Entry, ModelFinal, RunOpened, Verdict, read_entry
+from wardround.ledger.entries import (
+    ACCEPTED,
+    AggregateDigest,
+    DataUseKey,
+    Entry,
+    ModelFinal,
+    RunOpened,
+    Verdict,
+    read_entry,
+)
 from wardround.ledger.gossip import find_fork
 from wardround.ledger.merkle import HASH_BYTES, verify_consistency
 from wardround.ledger.note_keys import Key
 from wardround.ledger.notes import Note
 from wardround.ledger.quorum import Roster
+from wardround.ledger.records import DIGEST
 from wardround.rounds.keyring import Keyring
 from wardround.rounds.logbook.contributions import Contributions
 from wardround.rounds.logbook.lines import BEFORE
@@ -32,6 +43,18 @@ from wardround.rounds.plan import Plan
 from wardround.rounds.wire import bytes_of, number_of, tensor_of
 
 _SEALED = b"wardround checkpoint 1"
+
+
+class Held(Protocol):
+    """What a site holds of the run's model by itself, where the coordinator is blind; else nothing."""
+
+    def state(self, round_index: int) -> str:
+        """Return the digest of the state after a round; empty if this site does not hold it."""
+        ...
+
+    def model_sha256(self) -> str:
+        """Return the SHA-256 of the model file that this site wrote; empty if it wrote none."""
+        ...
 
 
 class Witnessing:
@@ -49,7 +72,7 @@ class Witnessing:
         folder: Path,
         contributions: Contributions,
         used: UsedImages | None,
-        model_sha256: Callable[[], str],
+        held: Held,
     ) -> None:
         """Prepare.
 
@@ -60,14 +83,14 @@ class Witnessing:
             folder: the site's store.
             contributions: what this site sent.
             used: the list of images that this site used; ``None`` where it keeps none.
-            model_sha256: of the model file that this site wrote; empty where it holds no model.
+            held: what this site holds of the model itself.
         """
         self._site = site
         self._plan = plan
         self._keyring = keyring
         self._contributions = contributions
         self._used = used
-        self._model_sha256 = model_sha256
+        self._held = held
         self._file = StandingFile(site, keyring, folder)
         self.operations: dict[str, Callable[[Message], Message]] = {
             "witness": self._join,
@@ -122,6 +145,18 @@ class Witnessing:
             return self._opening(shown)
         if round_index == self._plan.rounds:
             return self._end(shown)
+        return [*self._verdict(body, shown, round_index), *self._state(body, round_index)]
+
+    def _state(self, body: Message, round_index: int) -> list[bytes]:
+        """Return what the round led to, where the sites hold the state: not what the coordinator says it is."""
+        if not self._plan.pipeline.opens_at_sites:
+            return []
+        said, known = body.fields.get("state"), self._held.state(round_index)
+        if not DIGEST.allows(said) or known not in ("", said):
+            raise LedgerError(f"site {self._site!r} holds another state after round {round_index} than is logged")
+        return [AggregateDigest(round_index, str(said)).to_bytes()]
+
+    def _verdict(self, body: Message, shown: Entry | None, round_index: int) -> list[bytes]:
         if shown is None:
             if self._contributions.any_of(round_index):
                 raise LedgerError(f"site {self._site!r} sent an update in round {round_index}, and is shown no verdict")
@@ -151,7 +186,7 @@ class Witnessing:
         return [shown.to_bytes(), *([DataUseKey(self._site, commitment).to_bytes()] if commitment else [])]
 
     def _end(self, shown: Entry | None) -> list[bytes]:
-        known = self._model_sha256()
+        known = self._held.model_sha256()
         if not isinstance(shown, ModelFinal) or known not in ("", shown.digest):
             raise LedgerError(f"site {self._site!r} is not shown the model that the run ended with")
         return [shown.to_bytes()]
