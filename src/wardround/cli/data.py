@@ -82,6 +82,8 @@ def prepare(
     ready = fill(folder, plan, (os.cpu_count() or 1) if workers is None else workers)
     for sentence in ready.refused:
         print(f"refused: {sentence}", file=sys.stderr)
+    for sentence in ready.notes:
+        print(f"warning: {sentence}", file=sys.stderr)
     print(f"{ready.images} images ready, {ready.made} of them decoded now, {len(ready.refused)} refused")
     print(ready.cache or "this source needs no cache")
 

@@ -92,7 +92,7 @@ class CacheFile:
             found = json.loads(self.facts_path.read_bytes())
         except (OSError, ValueError):  # absent or cut short: the pixels are made again
             return None
-        return found if isinstance(found, dict) and {"blocks", "refused", "stamp"} <= set(found) else None
+        return found if isinstance(found, dict) and {"blocks", "refused", "notes", "stamp"} <= set(found) else None
 
     def is_whole(self, thorough: bool = False) -> bool:
         """Whether the pixels are those that were written.
@@ -120,10 +120,11 @@ class CacheFile:
             return None
         return found if found.shape == self.shape and found.dtype == np.uint8 else None
 
-    def finish(self, checksums: list[str], refused: Mapping[int, str]) -> None:
-        """Put the pixels in their place, in one step, with their checksums and the sentences of refused images."""
+    def finish(self, checksums: list[str], refused: Mapping[int, str], notes: Mapping[str, int]) -> None:
+        """Put the pixels in their place, in one step, and beside them their checksums and what was said of images."""
         self.part.replace(self.path)
-        facts = {"blocks": checksums, "refused": {str(row): why for row, why in refused.items()}}
+        said = {"refused": {str(row): why for row, why in refused.items()}, "notes": dict(notes)}
+        facts = {"blocks": checksums, **said}
         write_atomically(self.facts_path, canonical_json({**facts, "stamp": self._stamp()}))
         self.journal.unlink(missing_ok=True)
 

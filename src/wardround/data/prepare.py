@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ WHAT = "decoding images"
 class Decoder(Protocol):
     """Decodes images by their number; sent to worker processes, so it pickles."""
 
-    def __call__(self, row: int) -> np.ndarray:
-        """Return uint8 ``(H, W, C)``.
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        """Return uint8 ``(H, W, C)``, and what the site should know of the image, ``""`` if nothing.
 
         Raises:
             DataError: the image cannot be used.
@@ -59,22 +60,25 @@ class Prepared:
     Attributes:
         pixels: uint8 ``(M, H, W, C)``, memory-mapped, read-only.
         refused: row -> why its image could not be used; its pixels are zero.
+        notes: what the site should know -> of how many images.
         made: images decoded now; the others were there.
         path: of the cache file.
     """
 
     pixels: np.ndarray
     refused: Mapping[int, str]
+    notes: Mapping[str, int]
     made: int
     path: Path
 
 
 @dataclass
 class _Done:
-    """Blocks that are filled: their checksums and what was refused in them."""
+    """Blocks that are filled: their checksums, what was refused in them and what is to be known of them."""
 
     checksums: dict[int, str] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
 
 
 def prepared(
@@ -115,7 +119,7 @@ def prepared(
         raise DataError(f"the cache file {cache.path} was removed while it was read: start again")
     refused = {int(row): why for row, why in facts["refused"].items()}
     _check_refused(refused, int(unreadable_share * shape[0]))
-    found = Prepared(pixels, refused, made, cache.path)
+    found = Prepared(pixels, refused, facts["notes"], made, cache.path)
     if how and how.told:
         how.told(found)
     return found
@@ -131,12 +135,14 @@ def _fill(cache: CacheFile, decoder: Decoder, workers: int, spare: int) -> int:
     assert pixels is not None  # noqa: S101  # _make_room wrote it
     try:
         with cache.journal.open("a", encoding="utf-8") as journal:
-            for block, sentences in zip(open_blocks, with_progress(found, len(open_blocks), WHAT), strict=True):
-                refused = {row: why for row, why in zip(_rows(cache, block), sentences, strict=True) if why}
+            for block, said in zip(open_blocks, with_progress(found, len(open_blocks), WHAT), strict=True):
+                refused = {row: why for row, (why, _) in zip(_rows(cache, block), said, strict=True) if why}
+                notes = Counter(note for _, note in said if note)
                 done.checksums[block] = checksum(pixels, block)
                 done.refused |= refused
+                done.notes += notes
                 _check_refused(done.refused, spare)
-                journal.write(json.dumps([block, done.checksums[block], refused]) + "\n")
+                journal.write(json.dumps([block, done.checksums[block], refused, notes]) + "\n")
                 journal.flush()
     except DataError:  # a file has to change first, and then the cache has another name
         cache.part.unlink(missing_ok=True)
@@ -145,7 +151,8 @@ def _fill(cache: CacheFile, decoder: Decoder, workers: int, spare: int) -> int:
     finally:
         found.close()
         _JOB.clear()
-    cache.finish([done.checksums[block] for block in range(cache.num_blocks)], dict(sorted(done.refused.items())))
+    checksums = [done.checksums[block] for block in range(cache.num_blocks)]
+    cache.finish(checksums, dict(sorted(done.refused.items())), done.notes)
     return made
 
 
@@ -159,13 +166,15 @@ def _resumed(cache: CacheFile) -> _Done:
         return done
     for line in cache.journal.read_text(encoding="utf-8").splitlines() if cache.journal.exists() else ():
         try:
-            block, digest, refused = json.loads(line)
+            block, digest, refused, notes = json.loads(line)
             rows = {int(row): str(why) for row, why in refused.items()}
+            counts = Counter({str(note): int(count) for note, count in notes.items()})
         except (ValueError, TypeError, AttributeError):  # the last line of a killed process
             continue
         if block in range(cache.num_blocks) and checksum(pixels, block) == digest:
             done.checksums[block] = digest
             done.refused |= rows
+            done.notes += counts
     return done
 
 
@@ -187,23 +196,23 @@ def _begin(cache: CacheFile, decoder: Decoder) -> None:
     _JOB[:] = [(cache.mapped_part(), decoder)]
 
 
-def _decode_rows(rows: Sequence[int]) -> list[str]:
-    """Write the images of `rows` into the unfinished cache; return why each could not be used, ``""`` if it could."""
+def _decode_rows(rows: Sequence[int]) -> list[tuple[str, str]]:
+    """Write the images of `rows` into the unfinished cache; return why each was refused, and its note, or ``""``."""
     pixels, decoder = _JOB[0]
     assert pixels is not None  # noqa: S101  # _make_room wrote it
-    refused = []
+    said = []
     for row in rows:
         try:
-            pixels[row] = decoder(row)
-            refused.append("")
+            pixels[row], note = decoder(row)
+            said.append(("", note))
         except DataError as error:
             pixels[row] = 0
-            refused.append(str(error))
-    return refused
+            said.append((str(error), ""))
+    return said
 
 
-def _lost(decoder: Decoder, row: int) -> str:
-    return f"{decoder.name(row)} took its decoder down: replace or remove it"
+def _lost(decoder: Decoder, row: int) -> tuple[str, str]:
+    return f"{decoder.name(row)} took its decoder down: replace or remove it", ""
 
 
 def _rows(cache: CacheFile, block: int) -> range:

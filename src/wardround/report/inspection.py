@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wardround.core.files import write_atomically
+from wardround.data.catalogue.manifest import BURNT_IN_UNSAID
 from wardround.data.inspect import Inspection
 
 ROWS = 12
@@ -67,7 +68,7 @@ def warnings_of(found: Inspection) -> list[str]:
     said = [
         (len(found.refused_files), "{} files cannot be used; wardround data inspect --names lists them"),
         (found.outside, "{} links lead out of the folder and are not followed"),
-        (unsaid, "{} images do not say whether text is burnt into their pixels: look at them before they are used"),
+        (unsaid, "{} " + BURNT_IN_UNSAID),
         (found.repeated, "{} images look like another one: a copy in another part makes results look better"),
         (found.in_two_parts, "{} patients have images in two parts: training refuses that"),
         (int(bool(found.table_problem)), "{} table, manifest.csv, cannot be used; the terminal says why"),

@@ -18,15 +18,15 @@ class Preparation:
         images: that can be trained on.
         made: images decoded now; the others were in the cache.
         refused: why the others cannot be used, with their places in the table.
+        notes: what the site should know of some images, with their number.
         cache: the file that holds the pixels; ``None`` for a source that needs none.
-        size_bytes: of that file.
     """
 
     images: int
     made: int
     refused: tuple[str, ...]
+    notes: tuple[str, ...]
     cache: Path | None
-    size_bytes: int
 
 
 def prepare(folder: Path, spec: Path | None, workers: int) -> Preparation:
@@ -45,6 +45,7 @@ def prepare(folder: Path, spec: Path | None, workers: int) -> Preparation:
     found: list[Prepared] = []
     images = source.load(folder, Decoding(workers, thorough=True, told=found.append))
     if not found:
-        return Preparation(len(images), 0, (), None, 0)
+        return Preparation(len(images), 0, (), (), None)
     [one] = found
-    return Preparation(len(images), one.made, tuple(one.refused.values()), one.path, one.path.stat().st_size)
+    notes = tuple(f"{count} {note}" for note, count in one.notes.items())
+    return Preparation(len(images), one.made, tuple(one.refused.values()), notes, one.path)

@@ -57,6 +57,7 @@ def test_prepare_decodes_once_for_the_plan_that_trains(
     plan.write_text('[data]\nsource = "manifest"\nsize_px = 16\n[data.intensity]\nby = "shades_of_gray"\n')
     first = wardround(capsys, "data", "prepare", ward, "--plan", plan, "--workers", 0)
     assert first.out.splitlines()[0] == "4 images ready, 4 of them decoded now, 0 refused"
+    assert "warning: 4 images do not say whether text is burnt into" in first.err
     again = wardround(capsys, "data", "prepare", ward, "--plan", plan, "--workers", 0)
     assert again.out.splitlines()[0] == "4 images ready, 0 of them decoded now, 0 refused"
     assert again.out.splitlines()[1] == first.out.splitlines()[1]

@@ -22,9 +22,9 @@ class Sevens:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def __call__(self, row: int) -> np.ndarray:
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
         self.calls.append(row)
-        return np.full(SHAPE[1:], 7 + row, dtype=np.uint8)
+        return np.full(SHAPE[1:], 7 + row, dtype=np.uint8), ""
 
     def name(self, row: int) -> str:
         return f"image {row}"

@@ -26,14 +26,14 @@ class Pictures:
     deadly: int = -1
     interrupted: int = -1
 
-    def __call__(self, row: int) -> np.ndarray:
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
         if row == self.deadly:
             os.kill(os.getpid(), 9)
         if row == self.interrupted:
             raise KeyboardInterrupt
         if row in self.refused:
             raise DataError(f"image {row} is damaged")
-        return np.full(SHAPE[1:], row % 251, dtype=np.uint8)
+        return np.full(SHAPE[1:], row % 251, dtype=np.uint8), "odd" if row % 2 else ""
 
     def name(self, row: int) -> str:
         return f"image {row}"
@@ -55,9 +55,10 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped() -> None:
     assert cache.part.exists()
     assert not cache.path.exists()
     with cache.journal.open("a") as journal:
-        journal.write('7\n[9, "x", {}]\n[0, "other", {}]\n[2, "torn')
+        journal.write('7\n[9, "x", {}, {}]\n[0, "other", {}, {}]\n[2, "torn')
     found = prepared(KEY, SHAPE, Pictures())
     assert found.made == COUNT - 2 * BLOCK
+    assert found.notes == {"odd": COUNT // 2}
     assert found.pixels[:, 0, 0, 0].tolist() == [row % 251 for row in range(COUNT)]
 
 

@@ -86,9 +86,9 @@ class _Pictures:
     names: tuple[str, ...]
     size_px: int
 
-    def __call__(self, row: int) -> np.ndarray:
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
         with _kept_open(self.source).open(self.names[row]) as file:
-            return decode_image(file, self.name(row), self.size_px, 3)
+            return decode_image(file, self.name(row), self.size_px, 3), ""
 
     def name(self, row: int) -> str:
         return f"{self.source}: {self.names[row]}"

@@ -26,6 +26,8 @@ from wardround.data.readers.rt_structures import read_regions, region_named
 from wardround.data.volume import Volume
 from wardround.errors import DataError, PlanError
 
+BURNT_IN_UNSAID = "images do not say whether text is burnt into their pixels: look at them before they are used"
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -115,7 +117,15 @@ class Manifest:
         Raises:
             DataError: the image cannot be used.
         """
-        return square(self.plane(file, row), self.intensity, self.size_px, self.channels, str(file))
+        return self.squared(self.plane(file, row), file)
+
+    def squared(self, plane: Plane, file: Path) -> np.ndarray:
+        """Return a slice of `file` in grey levels and to size; see `picture`.
+
+        Raises:
+            DataError: the image's values do not suit the plan's intensity.
+        """
+        return square(plane, self.intensity, self.size_px, self.channels, str(file))
 
     def plane(self, file: Path, row: Row | None = None) -> Plane:
         """Return the slice that `picture` makes grey levels of; see there.
@@ -159,10 +169,12 @@ class _Rows:
         """Whether an image may reach a DICOM decoder, some of which end their process on damaged frames."""
         return any(_is_dicom(row.file) for row in self.rows)
 
-    def __call__(self, row: int) -> np.ndarray:
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
         found = self.rows[row]
         try:
-            return self.source.picture(found.file, found)
+            plane = self.source.plane(found.file, found)
+            note = BURNT_IN_UNSAID if plane.source.burned_in == "unsaid" else ""
+            return self.source.squared(plane, found.file), note
         except DataError as error:
             raise DataError(f"{self.table}, line {found.line}: {error}") from None
 

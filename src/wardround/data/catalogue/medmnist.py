@@ -113,8 +113,8 @@ class _Fitted:
     images: np.ndarray
     size_px: int
 
-    def __call__(self, row: int) -> np.ndarray:
-        return fitted(self.images[row], self.size_px)
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        return fitted(self.images[row], self.size_px), ""
 
     def name(self, row: int) -> str:
         return f"image {row}"

@@ -111,7 +111,7 @@ def test_metadata_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_the_real_archive(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def blank(key: object, shape: tuple[int, ...], decoder: object, how: object) -> Prepared:
-        return Prepared(np.zeros(shape, np.uint8), {}, 0, Path())
+        return Prepared(np.zeros(shape, np.uint8), {}, {}, 0, Path())
 
     monkeypatch.setattr(ham10000, "prepared", blank)  # decoding all 10,015 takes longer than a unit test may
     images = Ham10000(size_px=8).load(shared_data)
