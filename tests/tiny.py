@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric, Opener
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
+from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
 from wardround.study.simulation import introduce_sites, simulated
 from wardround.study.spec import from_json, parse, to_json
@@ -23,6 +25,11 @@ from wardround.tasks.models import SmallCnn
 CLASSES = ("dark", "light")
 NAMES = ("east", "north", "west")
 SIZE_PX = 8
+
+
+def context(index: int = 0, site: str | None = None) -> RoundContext:
+    """Return a place in the run of a tiny plan."""
+    return RoundContext(1, index, 2, NAMES, len(NAMES), site)
 
 
 def images(count: int = 12, site: str = "east", seed: int = 0, public: bool = True) -> LabelledImages:
@@ -80,7 +87,9 @@ def make_bench(of: Plan) -> Workbench:
 
 def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:
     credentials = simulated(stores, sizes, name) if opened.needs_keys else None
-    return Site(name, opened, site_data(name, sizes[name], public), bench, SiteStore(stores / name), credentials)
+    account = Account(stores / name / "spending.json", "tiny", opened.privacy.unit) if opened.privacy else None
+    data = site_data(name, sizes[name], public)
+    return Site(name, opened, data, bench, SiteStore(stores / name), credentials, account)
 
 
 SIZES = tuple((name, 8 + 4 * index) for index, name in enumerate(NAMES))
@@ -98,6 +107,16 @@ QUANTISE = {"stage": "quantise", "bits": 16}
 MASKS = {"stage": "masks", "bisect": True}
 PACKED = {"stage": "homomorphic", "scheme": "packed"}
 CKKS = {"stage": "homomorphic", "scheme": "ckks"}
+TOPK = {"stage": "topk", "fraction": 0.05}
+RANDOMK = {"stage": "randomk", "fraction": 0.1}
+INT8 = {"stage": "int8"}
+COMPRESSED: dict[str, list[dict[str, Any]]] = {
+    "threshold": [{"stage": "threshold", "tau": 0.003}],
+    "topk and int8": [TOPK, INT8],
+    "clipped randomk and int8": [RANDOMK, CLIP, INT8],
+    "randomk under seal": [RANDOMK, CLIP, QUANTISE, MASKS, PACKED],
+}
+"""How a plan may make updates small, by name."""
 PIPELINES: dict[str, list[dict[str, Any]]] = {
     "clipped": [CLIP],
     "quantised": [CLIP, QUANTISE],
@@ -107,3 +126,39 @@ PIPELINES: dict[str, list[dict[str, Any]]] = {
     "ckks": [CLIP, CKKS],
 }
 """What a plan may do to an update, by name."""
+
+UNIFORM = {"name": "mean", "weighting": "uniform"}
+DPSGD = {"name": "dpsgd", "sampling_rate": 0.5, "expected_units": 6.0}
+SUM = {**DPSGD, "noise": "sum", "expected_units": 18.0}
+SHARED = {"stage": "noise", "mechanism": "discrete_gaussian"}
+SEALED = [
+    {"stage": "clip", "norm": 16.0},
+    {"stage": "quantise", "bits": 20},
+    SHARED,
+    {"stage": "masks", "threshold": 2},
+]
+PRIVATE: dict[str, dict[str, Any]] = {
+    "each step at each site": {"algorithm": DPSGD, "training": {"momentum": 0.0}},
+    "shares under masks": {"algorithm": SUM, "protect": SEALED},
+    "shares under masks and encryption": {"algorithm": SUM, "protect": [*SEALED, PACKED]},
+    "the coordinator's, clear": {"algorithm": SUM, "protect": [{"stage": "noise", "at": "coordinator"}]},
+    "the coordinator's, quantised": {
+        "algorithm": SUM,
+        "protect": [{"stage": "clip", "norm": 16.0}, {"stage": "noise", "at": "coordinator"}, QUANTISE],
+    },
+    "each update": {"algorithm": SUM, "protect": [{"stage": "noise"}]},
+    "site, each update": {"protect": [CLIP, {"stage": "noise"}], "unit": "site"},
+    "site, shares under masks": {"protect": SEALED, "unit": "site"},
+    "site, the coordinator's": {"protect": [CLIP, {"stage": "noise", "at": "coordinator"}], "unit": "site"},
+}
+"""Who adds which noise, by name."""
+
+
+def private(name: str, randomness: str = "seed", **changes: Any) -> Plan:
+    """Return a plan with a claim."""
+    tables = dict(PRIVATE[name])
+    unit = tables.pop("unit", "image")
+    claim = {"unit": unit, "delta": 1e-3, "noise_multiplier": 2.0, "randomness": randomness}
+    if "algorithm" in tables:
+        tables["training"] = {"momentum": 0.0}
+    return plan(aggregator=UNIFORM, **{**tables, "privacy": {**claim, **changes.pop("privacy", {})}, **changes})

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from updates import EXAMPLES, SITES, Model, on_one_core, peak_bytes
 
+from wardround.core.context import RoundContext
 from wardround.protect.attempt import Attempt, SurvivorList, default_threshold
 from wardround.protect.lattice import LatticeKey, Sealer
 from wardround.protect.masks import Mask
@@ -156,7 +157,7 @@ def cohort_of(model: Model, method: str) -> Cohort:
     sealer = Sealer(scheme.lattice, LatticeKey.new(scheme.lattice)) if scheme.lattice else None
     masks, rest = masked() if pipeline.masks else ({}, None)
     weights = integer_weights(EXAMPLES, weight_total)
-    return Cohort(scheme, pipeline.grid(model.broadcast()), sealer, weights, masks, rest)
+    return Cohort(scheme, pipeline.grid(model.broadcast(), RoundContext(0, 0, 1, (), 0)), sealer, weights, masks, rest)
 
 
 def masked() -> tuple[dict[str, Mask], Unmasker]:

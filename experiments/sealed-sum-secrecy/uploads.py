@@ -106,7 +106,8 @@ class Consortium:
 
     def words(self, change: Tensors) -> np.ndarray:
         """Return the words of an update as it would be in the clear."""
-        values, _ = self.plan.pipeline.grid(self._broadcast).encode(change, np.random.default_rng(0))
+        ctx = RoundContext(self.plan.seed, 0, self.plan.rounds, SITES, len(SITES))
+        values, _ = self.plan.pipeline.grid(self._broadcast, ctx).encode(change, np.random.default_rng(0))
         return self.scheme.words(values, WEIGHTS[WATCHED] if self.plan.pipeline.masks else 1)
 
     def numbers(self, frame: bytes) -> np.ndarray:

@@ -32,7 +32,15 @@ class InputError(WardroundError):
 
 
 class PlanError(InputError):
-    """A plan that is misspelt, incomplete or refused."""
+    """A plan that is misspelt, incomplete or refused.
+
+    Attributes:
+        rule: identifier of the rule that refuses the plan (`wardround.checker`); empty where none was needed.
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class DataError(InputError):
@@ -45,6 +53,10 @@ class TrustError(InputError):
 
 class LedgerError(InputError):
     """A ledger, a checkpoint or a proof that does not hold."""
+
+
+class PrivacyError(InputError):
+    """A noise that no accountant knows, or a privacy budget that is spent."""
 
 
 class RunFolderError(InputError):

@@ -106,10 +106,11 @@ def test_the_five_keys_that_need_protections(tmp_path: Path, refused: Callable[.
 
 
 SEALED = {
-    "masks": "quantise before",
-    "homomorphic": "put a quantise stage before it",
-    "clip,clip": "out of order or come twice",
-    "quantise,clip": "out of order or come twice",
+    "masks": "put a quantise stage before it (rule integers-needed)",
+    "homomorphic": "put a quantise stage before it (rule integers-needed)",
+    "clip,clip": "keep one of them (rule one-of-a-kind)",
+    "quantise,clip": "remove the quantise stage, or put it after (rule reals-needed)",
+    "topk,quantise,masks": "choose randomk, whose coordinates are the same at every site (rule own-coordinates-summed)",
 }
 
 

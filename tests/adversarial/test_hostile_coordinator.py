@@ -12,7 +12,7 @@ from hostile import Between, Ward, plan_of, trained, weighted
 from scipy import stats
 
 from wardround.core.codec import Message
-from wardround.errors import QuorumLost, SiteError, TrustError, WireError
+from wardround.errors import PlanError, QuorumLost, SiteError, WireError
 from wardround.protect.home import HOME, Home
 from wardround.protect.identity import Identity
 from wardround.protect.trust import approve
@@ -81,7 +81,7 @@ class TestOneCiphertextAsTheSum:
         if acknowledged:
             assert deployed(plan, EAST)
             return
-        with pytest.raises(TrustError, match="honest_coordinator = true") as refusal:
+        with pytest.raises(PlanError, match="honest_coordinator = true") as refusal:
             deployed(plan, EAST)
         assert refusal.value.exit_code == 2
 

@@ -95,6 +95,35 @@ def test_sealed_sums_change_no_bit_on_worker_processes(tmp_path: Path, pipeline:
         assert results(found) == clear
 
 
+def compressed(pipeline: str) -> Plan:
+    return parse({**BASE, **VARIANTS["fedbn+adam+average"], "protect": tiny.COMPRESSED[pipeline]})
+
+
+@pytest.mark.parametrize("pipeline", tiny.COMPRESSED)
+def test_encoding_changes_no_bit_of_a_compressed_run(tmp_path: Path, pipeline: str) -> None:
+    plain = results(train(compressed(pipeline), tmp_path / "plain", workers=0))
+    assert results(train(compressed(pipeline), tmp_path / "encoded", workers=0, encoded=True)) == plain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", tiny.COMPRESSED)
+def test_worker_processes_change_no_bit_of_a_compressed_run(tmp_path: Path, pipeline: str) -> None:
+    plain = results(train(compressed(pipeline), tmp_path / "plain", workers=0))
+    for workers in (1, 2):
+        assert results(train(compressed(pipeline), tmp_path / str(workers), workers=workers)) == plain
+
+
+@pytest.mark.parametrize("variant", ["fedbn+adam+average", "dirichlet+yogi"])
+def test_random_k_survives_masks_and_encryption_bit_for_bit(tmp_path: Path, variant: str) -> None:
+    def of(stages: list[dict[str, Any]]) -> dict[str, Any]:
+        plan = parse({**BASE, **VARIANTS[variant], "protect": [tiny.RANDOMK, *stages]})
+        return results(train(plan, tmp_path / str(len(stages)), workers=0))
+
+    clear = of(tiny.PIPELINES["quantised"])
+    assert of(tiny.PIPELINES["masked"]) == clear
+    assert of(tiny.PIPELINES["packed and masked"]) == clear
+
+
 def test_the_seed_changes_the_model(tmp_path: Path) -> None:
     """What the tests above compare can differ."""
     first = train(plan("fedavg"), tmp_path / "first", workers=0)

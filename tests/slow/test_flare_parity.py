@@ -39,7 +39,10 @@ VICTIM = NAMES[1]
 FRAME = "frame-*-000001-*.bin"  # what a site sends in the round after the first
 
 
-def plan_of(protect: list[dict[str, Any]]) -> Plan:
+COMPRESSED = [tiny.TOPK, tiny.INT8]
+
+
+def plan_of(protect: list[dict[str, Any]], algorithm: str = "scaffold") -> Plan:
     return parse(
         {
             "name": "parity",
@@ -47,7 +50,7 @@ def plan_of(protect: list[dict[str, Any]]) -> Plan:
             "rounds": 3,
             "data": {"sites": {"by": "iid", "sites": 3}},
             "model": {"dropout": 0.2},
-            "algorithm": {"name": "scaffold"},
+            "algorithm": {"name": algorithm},
             "training": {"epochs": 0.5},
             "evaluation": {"every": 2, "bootstrap": 20},
             "protect": protect,
@@ -136,6 +139,14 @@ def test_flare_gives_the_bytes_of_the_local_fabric(
     if isinstance(listener, Kills) and protect:
         assert sorted(path.parts[-2] for path in listener.frames) == list(NAMES), "one frame a site, in one attempt"
         assert {len(contents) for contents in listener.frames.values()} == {1}, "the same bytes again"
+
+
+def test_a_residual_outlives_a_site_that_is_killed(tmp_path: Path, local: Callable[[Plan], bytes]) -> None:
+    plan = plan_of(COMPRESSED, "fedavg")
+    folder = tmp_path / "flare" / "parity"
+    assert engines.choose("flare-poc", None)(plan, folder, None, False, Kills(folder, "round")) == folder
+    assert (folder / "model.safetensors").read_bytes() == local(plan)
+    assert "job 2 resumed the run" in (folder / "rounds.jsonl").read_text()
 
 
 def unapproved(homes: Mapping[str, Home]) -> str:

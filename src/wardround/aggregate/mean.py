@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.checker import Combiner, View, Weights
 from wardround.core.update import Aggregate, Update
 from wardround.errors import PlanError
 
@@ -26,6 +27,11 @@ class Mean:
     def __post_init__(self) -> None:
         if self.weighting not in WEIGHTINGS:
             raise PlanError(f"aggregator weighting = {self.weighting!r} is not one of {', '.join(WEIGHTINGS)}")
+
+    @property
+    def combiner(self) -> Combiner:
+        """It needs no more than the sum; its weights may be what sites report."""
+        return Combiner("mean", View.SUM, Weights.REPORTED if self.weighting == "examples" else Weights.PUBLIC)
 
     def share(self, num_examples: int) -> float:
         """Return the weight of the update of a site with that many training examples."""

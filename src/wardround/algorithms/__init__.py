@@ -7,16 +7,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wardround.algorithms.base import Algorithm, LocalResult, LocalWork, ServerStep
+from wardround.algorithms.dpsgd import CalibratedDpSgd, DpSgd
 from wardround.algorithms.fedprox import Proximal
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.personal import everything, norms, personal
 from wardround.algorithms.scaffold import ControlVariates, WithVariates
 from wardround.algorithms.training import Training
+from wardround.checker import Work
 from wardround.errors import PlanError
 
 
 class AlgorithmSpec(Protocol):
     """A choice a plan makes in ``[algorithm]``."""
+
+    @property
+    def work(self) -> Work:
+        """What the checker must know of it."""
+        ...
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Put the algorithm together from the plan's local training and server step."""
@@ -35,6 +42,11 @@ class FedAvg:
 
     def __post_init__(self) -> None:
         personal(self.personal)
+
+    @property
+    def work(self) -> Work:
+        """Updates and nothing else."""
+        return Work("fedavg")
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Plain local training, plain mean."""
@@ -58,6 +70,11 @@ class FedProx:
         if not 0 < self.mu < math.inf:
             raise PlanError(f"algorithm mu = {self.mu} is not positive: without the pull, choose fedavg")
 
+    @property
+    def work(self) -> Work:
+        """Updates and nothing else."""
+        return Work("fedprox")
+
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Local training with a `Proximal` correction."""
         return Algorithm(LocalSgd(training, (Proximal(self.mu),)), server, personal(self.personal))
@@ -66,6 +83,11 @@ class FedProx:
 @dataclass(frozen=True)
 class FedBn:
     """FedAvg whose normalisation layers stay at the sites (Li et al. 2021, arXiv:2102.07623)."""
+
+    @property
+    def work(self) -> Work:
+        """Updates and nothing else."""
+        return Work("fedbn")
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Plain local training; norms are personal."""
@@ -85,6 +107,11 @@ class Scaffold:
     def __post_init__(self) -> None:
         personal(self.personal)
 
+    @property
+    def work(self) -> Work:
+        """The server keeps the mean of what the sites keep."""
+        return Work("scaffold", mirrored=True)
+
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Local training with `ControlVariates`; the server keeps their mean."""
         return Algorithm(LocalSgd(training, (ControlVariates(),)), WithVariates(server), personal(self.personal))
@@ -94,6 +121,11 @@ class Scaffold:
 class Central:
     """A yardstick, not a federation: all images are pooled and trained on in one place."""
 
+    @property
+    def work(self) -> Work:
+        """Nothing leaves the one place."""
+        return Work("central", pooled=True)
+
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Plain training on the pooled images."""
         return Algorithm(LocalSgd(training), server, pooled=True)
@@ -102,6 +134,11 @@ class Central:
 @dataclass(frozen=True)
 class Local:
     """A yardstick: every site trains alone and nothing is shared."""
+
+    @property
+    def work(self) -> Work:
+        """Nothing leaves a site."""
+        return Work("local", shares=False)
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Plain training; everything is personal."""
@@ -113,6 +150,7 @@ ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
     "fedprox": FedProx,
     "fedbn": FedBn,
     "scaffold": Scaffold,
+    "dpsgd": DpSgd,
     "central": Central,
     "local": Local,
 }
@@ -122,7 +160,9 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "AlgorithmSpec",
+    "CalibratedDpSgd",
     "Central",
+    "DpSgd",
     "FedAvg",
     "FedBn",
     "FedProx",

@@ -12,6 +12,7 @@ from torch import nn
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
+from wardround.privacy import Event
 from wardround.tasks.classification import Classification
 
 Personal = Callable[[nn.Module], frozenset[str]]
@@ -27,6 +28,7 @@ class LocalResult:
         memory: what the site keeps for its next round (control variates, optimiser state).
         loss: mean training loss over the steps.
         num_steps: optimiser steps taken.
+        events: noise that the training added, one event for each.
         used: int64, places of the images that were trained on; ``None`` says all.
     """
 
@@ -34,6 +36,7 @@ class LocalResult:
     memory: dict[str, np.ndarray]
     loss: float
     num_steps: int
+    events: tuple[Event, ...] = ()
     used: np.ndarray | None = None
 
 

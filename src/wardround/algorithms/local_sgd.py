@@ -64,16 +64,16 @@ class LocalSgd:
         before = weights_of(network)
         running = [correction.begin(network, broadcast, memory) for correction in self.corrections]
         optimiser = self.training.optimiser_for(network)
-        _restore(optimiser, of_group(memory, "optimiser"))
+        restore_optimiser(optimiser, of_group(memory, "optimiser"))
         losses = self._descend(task, network, images, optimiser, running, ctx)
         change = difference(weights_of(network), before)
-        kept = in_group(_state_of(optimiser), "optimiser") if self.training.keep_optimiser else {}
+        kept = in_group(state_of_optimiser(optimiser), "optimiser") if self.training.keep_optimiser else {}
         for correction in running:
             joins_update, joins_memory = correction.finish()
             change |= joins_update
             kept |= joins_memory
         used = np.unique(np.concatenate(list(self.training.batches(len(images), ctx))))
-        return LocalResult(change, kept, float(np.mean(losses)), len(losses), used)
+        return LocalResult(change, kept, float(np.mean(losses)), len(losses), used=used)
 
     def _descend(
         self,
@@ -104,7 +104,8 @@ class LocalSgd:
         return losses
 
 
-def _state_of(optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+def state_of_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+    """Return what an optimiser remembers, as arrays for a site's memory."""
     state = optimiser.state_dict()["state"]
     return {
         f"{index}/{key}": value.detach().cpu().contiguous(memory_format=torch.contiguous_format).numpy().copy()
@@ -114,7 +115,8 @@ def _state_of(optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
     }
 
 
-def _restore(optimiser: torch.optim.Optimizer, arrays: dict[str, np.ndarray]) -> None:
+def restore_optimiser(optimiser: torch.optim.Optimizer, arrays: dict[str, np.ndarray]) -> None:
+    """Give an optimiser back what `state_of_optimiser` returned; nothing leaves it fresh."""
     if not arrays:
         return
     state: dict[int, dict[str, torch.Tensor]] = {}

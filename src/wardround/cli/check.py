@@ -11,10 +11,14 @@ from wardround.cli.train import SPEC_HELP
 
 
 def check(spec: Annotated[Path, typer.Argument(help=SPEC_HELP, show_default=False)]) -> None:
-    """Say in words what a plan does and what each party can see; refuse what would not mean anything."""
-    from wardround.study.explain import explain
+    """Say in words what a plan does, what each party can see, and where it stands between privacy and robustness.
+
+    A plan that would run and not mean what it says is refused: each rule that it breaks is cited with its reason and
+    its remedy. docs/reference/rules.md lists them all.
+    """
+    from wardround.study.explain import explain, refuse
     from wardround.study.spec import load
 
     plan = load(spec)
-    plan.check()
+    refuse(plan)
     print(explain(plan))

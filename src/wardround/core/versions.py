@@ -15,6 +15,7 @@ PACKAGES = (
     "scikit-learn",
     "tenseal",
     "cryptography",
+    "dp-accounting",
     "nvflare",
 )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.checker.contract import Contract, Norm, Numbers
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, all_finite
 from wardround.errors import PlanError, SiteError
 
@@ -25,7 +27,12 @@ class Clip:
         if not 0 < self.norm < math.inf:
             raise PlanError(f"clip norm = {self.norm} is not a positive number")
 
-    def encode(self, change: Tensors) -> Tensors:
+    @property
+    def contract(self) -> Contract:
+        """Real numbers of a bounded norm."""
+        return Contract(frozenset({Numbers.REAL}), Numbers.REAL, norm=Norm.BOUNDS)
+
+    def encode(self, change: Tensors, ctx: RoundContext) -> Tensors:
         """Return the change with its norm bounded; see `clip_to_norm`."""
         return clip_to_norm(change, self.norm)[0]
 

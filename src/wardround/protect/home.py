@@ -4,6 +4,7 @@
 ~/.wardround/            or WARDROUND_HOME
 ├── identity.pub         the public keys
 ├── trust.toml           whom and what the site trusts
+├── spending.json        noise that was added to its data, over all runs: what epsilon is computed from
 ├── keys/                a vault: the private keys, under the passphrase
 └── plans/<digest>/      a vault for each plan that was run: its keys, and what the site signed
 ```
@@ -51,6 +52,11 @@ class Home:
     def public_path(self) -> Path:
         """Where the public identity lies."""
         return self.folder / "identity.pub"
+
+    @property
+    def spending_path(self) -> Path:
+        """Where the site keeps what it spent of its privacy budget."""
+        return self.folder / "spending.json"
 
     def vault(self, passphrase: bytes) -> Vault:
         """Return the vault that holds the private keys."""

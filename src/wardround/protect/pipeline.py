@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
+from wardround.checker.contract import Contract, Numbers, View
+from wardround.checker.mixture import Link, Masking
+from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
+from wardround.protect.attempt import MAX_COHORT
 from wardround.protect.clip import Clip
-from wardround.protect.quantise import Grid, Quantise, RealGrid, real_grid
+from wardround.protect.compact import Compact
+from wardround.protect.int8 import Int8
+from wardround.protect.noise import AddNoise
+from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.protect.row import Row
+from wardround.protect.sparsify import RandomK, Threshold, TopK, count_of
 
 SCHEMES = ("packed", "ckks")
 OPENERS = ("auto", "sites", "coordinator")
@@ -39,6 +50,11 @@ class Masks:
         if self.least_sites < 2:
             raise PlanError(f"masks least_sites = {self.least_sites} is below 2: a sum over one site is its update")
 
+    @property
+    def contract(self) -> Contract:
+        """Integers become uniform noise that cancels in the sum."""
+        return Contract(frozenset({Numbers.INTEGER}), Numbers.MASKED, hides=frozenset({View.EACH}))
+
 
 @dataclass(frozen=True)
 class Homomorphic:
@@ -57,16 +73,31 @@ class Homomorphic:
         if self.scheme not in SCHEMES:
             raise PlanError(f"homomorphic scheme = {self.scheme!r} is not one of {', '.join(SCHEMES)}")
 
+    @property
+    def contract(self) -> Contract:
+        """What it takes is exact in the packed scheme, and real numbers in ckks."""
+        exact = frozenset({Numbers.INTEGER, Numbers.MASKED})
+        takes = exact if self.scheme == "packed" else frozenset({Numbers.REAL})
+        return Contract(takes, Numbers.CIPHERTEXT, hides=frozenset({View.EACH, View.SUM}))
 
-Stage = Clip | Quantise | Masks | Homomorphic
+
+Sparsifier = Threshold | TopK | RandomK
+TensorStage = Clip | Sparsifier
+"""Stages that turn real numbers into real numbers: ``encode(change, ctx)``."""
+Stage = TensorStage | AddNoise | Int8 | Quantise | Masks | Homomorphic
 
 STAGES: dict[str, type[Stage]] = {
     "clip": Clip,
+    "noise": AddNoise,
+    "threshold": Threshold,
+    "topk": TopK,
+    "randomk": RandomK,
+    "int8": Int8,
     "quantise": Quantise,
     "masks": Masks,
     "homomorphic": Homomorphic,
 }
-"""Names a plan may use in ``[[protect]] stage = …``, in the order in which an update passes them."""
+"""Names a plan may use in ``[[protect]] stage = …``."""
 
 _Kind = TypeVar("_Kind")
 
@@ -91,6 +122,21 @@ class Pipeline:
     def clip(self) -> Clip | None:
         """The bound on the norm, if there is one."""
         return self._one(Clip)
+
+    @property
+    def noise(self) -> AddNoise | None:
+        """The noise, if any is added."""
+        return self._one(AddNoise)
+
+    @property
+    def randomk(self) -> RandomK | None:
+        """The public choice of coordinates, if there is one."""
+        return self._one(RandomK)
+
+    @property
+    def int8(self) -> Int8 | None:
+        """One byte a value, if that is asked for."""
+        return self._one(Int8)
 
     @property
     def quantise(self) -> Quantise | None:
@@ -127,48 +173,43 @@ class Pipeline:
         """Whether the sites open the sum, and the coordinator stays blind."""
         return self.open_at == "sites" or (self.open_at == "auto" and self.homomorphic is not None)
 
-    def grid(self, broadcast: Tensors) -> Grid | RealGrid:
-        """Return how an update to `broadcast` is written as one row of numbers."""
-        return self.quantise.grid(broadcast) if self.quantise else real_grid(broadcast)
+    @property
+    def feeds_back(self) -> bool:
+        """Whether a site adds what compression left out of earlier rounds to its next update."""
+        return any(stage.feedback for stage in self.stages if isinstance(stage, Sparsifier | Int8))
 
-    def clipped(self, change: Tensors) -> Tensors:
-        """Return a change with its norm bounded, if the plan bounds it."""
-        return self.clip.encode(change) if self.clip else change
+    def places(self, length: int, ctx: RoundContext) -> np.ndarray | None:
+        """Return which numbers of a row travel in a round, where that is the same at every site; else ``None``."""
+        return self.randomk.places(length, ctx) if self.randomk else None
 
-    def check(self) -> None:
-        """Refuse stages that would run and protect nothing, or sum to nonsense.
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> Grid | RealGrid:
+        """Return how an update to `broadcast` is written as one row of numbers in a round."""
+        places = self.places(Row.of(broadcast).length, ctx)
+        return self.quantise.grid(broadcast, places) if self.quantise else RealGrid(Row.of(broadcast, places))
 
-        Raises:
-            PlanError: the first refusal, with its reason and remedy.
-        """
-        order = list(STAGES.values())
-        places = [order.index(type(stage)) for stage in self.stages]
-        if places != sorted(set(places)):
-            raise PlanError(
-                "the protect stages are out of order or come twice: an update is clipped, quantised, masked and "
-                "encrypted, in this order"
-            )
-        if self.masks and not self.quantise:
-            raise PlanError("masks hide integers, not real numbers, which they would leave visible: quantise before")
-        if self.homomorphic and self.homomorphic.scheme == "packed" and not self.quantise:
-            raise PlanError("the packed scheme encrypts integers: put a quantise stage before it")
-        if self.ckks and self.quantise:
-            raise PlanError("ckks encrypts real numbers: remove the quantise stage, or choose the packed scheme")
-        if self.ckks and self.masks:
-            raise PlanError("ckks opens to approximate numbers, in which masks do not cancel: choose the packed scheme")
-        self._check_opener()
+    def num_values(self, length: int) -> int:
+        """Return how many numbers of a row travel where updates are summed as frames."""
+        return count_of(self.randomk.fraction, length) if self.randomk else length
 
-    def _check_opener(self) -> None:
-        if self.open_at == "coordinator" and self.homomorphic:
-            raise PlanError(
-                "the coordinator has no key to an encrypted sum, and with one it could read every update: "
-                'open_at = "sites"'
-            )
-        if self.open_at == "sites" and not self.homomorphic:
-            raise PlanError(
-                "without encryption the coordinator reads the sum whoever opens it: add a homomorphic stage, or "
-                'open_at = "coordinator"'
-            )
+    def compact(self, template: Tensors, ctx: RoundContext) -> Compact | None:
+        """Return how an update travels in the clear, or ``None`` where that is as tensors."""
+        own = any(isinstance(stage, Threshold | TopK) for stage in self.stages)
+        if self.sums_frames or not (own or self.randomk or self.int8):
+            return None
+        places = self.places(Row.of(template).length, ctx)
+        return Compact(Row.of(template, places), own, self.int8 is not None)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The stages as the checker sees them."""
+        names = {kind: name for name, kind in STAGES.items()}
+        return tuple(Link(names[type(stage)], stage.contract) for stage in self.stages)
+
+    @property
+    def masking(self) -> Masking | None:
+        """What the masks ask of a cohort, if there are any."""
+        masks = self.masks
+        return Masking(masks.threshold, masks.least_sites, MAX_COHORT, masks.bisect) if masks else None
 
     def _one(self, kind: type[_Kind]) -> _Kind | None:
         return next((stage for stage in self.stages if isinstance(stage, kind)), None)

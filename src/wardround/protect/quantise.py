@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.checker.contract import Contract, Norm, Numbers
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
+from wardround.protect.row import Row
 
 MOST_BITS = 32
 STAT_RANGE = 1.0
@@ -42,14 +44,19 @@ class Quantise:
             raise PlanError(f"quantise floor = {self.floor} is not a positive number")
 
     @property
+    def contract(self) -> Contract:
+        """Real numbers become integers; rounding lengthens an update by less than a step in each place."""
+        return Contract(frozenset({Numbers.REAL}), Numbers.INTEGER, norm=Norm.INFLATES)
+
+    @property
     def largest(self) -> int:
         """The largest integer a value becomes."""
         return int(2 ** (self.bits - 1)) - 1
 
-    def grid(self, broadcast: Tensors) -> Grid:
-        """Return the steps for an update to `broadcast`."""
+    def grid(self, broadcast: Tensors, places: np.ndarray | None = None) -> Grid:
+        """Return the steps for an update to `broadcast`, of which all numbers travel or those at `places`."""
         steps = {name: self._range(name, broadcast[name]) / self.largest for name in sorted(broadcast)}
-        return Grid(steps, {name: broadcast[name].shape for name in steps}, self.largest)
+        return Grid(steps, Row.of(broadcast, places), self.largest)
 
     def _range(self, name: str, weights: np.ndarray) -> float:
         least = self.floor if name.startswith("net/") else STAT_RANGE
@@ -62,18 +69,18 @@ class Grid:
 
     Attributes:
         steps: tensor -> size of one unit.
-        shapes: tensor -> shape; tensors lie in the order of their names.
+        row: how tensors lie end to end, and which of their numbers travel.
         largest: bound on the absolute value of an integer.
     """
 
     steps: Mapping[str, float]
-    shapes: Mapping[str, tuple[int, ...]]
+    row: Row
     largest: int
 
     @property
     def num_values(self) -> int:
-        """Values in an update."""
-        return _num_values(self.shapes)
+        """Values that travel of an update."""
+        return self.row.num_values
 
     def encode(self, change: Tensors, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """Quantise.
@@ -87,8 +94,8 @@ class Grid:
         """
         values = np.empty(self.num_values, np.int64)
         cut, start = 0, 0
-        for name, step in self.steps.items():
-            flat = np.asarray(change[name], np.float64).reshape(-1) / step
+        for name, chosen in self.row.chosen(change, np.float64):
+            flat = chosen / self.steps[name]
             rounded = np.floor(flat + rng.random(flat.size))
             cut += int(np.count_nonzero(np.abs(flat) > self.largest))
             values[start : start + flat.size] = np.clip(rounded, -self.largest, self.largest)
@@ -97,8 +104,14 @@ class Grid:
 
     def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Turn sums of integers ``(num_values,)`` back into float64 tensors in the units of the weights."""
-        tensors = _shaped(sums, self.shapes)
+        tensors = self.row.tensors(sums)
         return {name: np.asarray(value * self.steps[name]) for name, value in tensors.items()}
+
+    @property
+    def rounding(self) -> float:
+        """Largest L2 distance by which rounding moves an update, or the difference of two."""
+        sizes = self.row.sizes
+        return math.sqrt(sum(sizes[name] * step**2 for name, step in self.steps.items()))
 
     def norm_bound(self, clip_norm: float | None) -> float:
         """Return the largest norm that one quantised update can have.
@@ -106,12 +119,11 @@ class Grid:
         Args:
             clip_norm: bound before quantising, if there is one. Rounding moves each value by less than one step.
         """
-        sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
+        sizes = self.row.sizes
         whole = math.sqrt(sum(sizes[name] * (step * self.largest) ** 2 for name, step in self.steps.items()))
         if clip_norm is None:
             return whole
-        rounding = math.sqrt(sum(sizes[name] * step**2 for name, step in self.steps.items()))
-        return min(whole, clip_norm + rounding)
+        return min(whole, clip_norm + self.rounding)
 
 
 @dataclass(frozen=True)
@@ -119,47 +131,27 @@ class RealGrid:
     """Stands in for a `Grid` where real numbers are encrypted as they are (ckks).
 
     Attributes:
-        shapes: tensor -> shape; tensors lie in the order of their names.
+        row: how tensors lie end to end, and which of their numbers travel.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
+    row: Row
 
     @property
     def num_values(self) -> int:
-        """Values in an update."""
-        return _num_values(self.shapes)
+        """Values that travel of an update."""
+        return self.row.num_values
 
     def encode(self, change: Tensors, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """Return float64 ``(num_values,)``, of which none was cut."""
-        flat = [np.asarray(change[name], np.float64).reshape(-1) for name in self.shapes]
-        return np.concatenate(flat), 0.0
+        return self.row.values(change, np.float64), 0.0
 
     def decode(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Return float64 tensors."""
-        return _shaped(sums, self.shapes)
+        return self.row.tensors(sums)
 
     def norm_bound(self, clip_norm: float | None) -> float:
         """Return the clip's bound, with room for the error of the encryption; without a clip there is none."""
         return math.inf if clip_norm is None else clip_norm * (1 + 1e-3)
-
-
-def _num_values(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
-
-
-def _shaped(row: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Cut a row of numbers into tensors, in the order of `shapes`."""
-    tensors, start = {}, 0
-    for name, shape in shapes.items():
-        end = start + math.prod(shape)
-        tensors[name] = row[start:end].reshape(shape)
-        start = end
-    return tensors
-
-
-def real_grid(broadcast: Tensors) -> RealGrid:
-    """Return the `RealGrid` for an update to `broadcast`."""
-    return RealGrid({name: broadcast[name].shape for name in sorted(broadcast)})
 
 
 def integer_weights(examples: Mapping[str, int], weight_total: int) -> dict[str, int]:

@@ -6,6 +6,11 @@ plans = ["<64 hexadecimal digits>"]     # plans that the operator has read and a
 
 [peers]
 south = "<64 hexadecimal digits>"       # fingerprint, as south's operator read it out
+
+[budget]                                # optional: what all runs together may spend on this site's data
+unit = "patient"
+epsilon = 3.0
+delta = 1e-5
 ```
 
 Nothing is ever trusted because it was seen first: a peer that is not in the file is refused.
@@ -23,11 +28,27 @@ from typing import Any, Protocol
 
 from wardround.core.names import is_site_name
 from wardround.errors import TrustError
+from wardround.privacy import UNITS
 from wardround.protect.identity import PublicIdentity, digits
 from wardround.protect.private_files import read_own, write_private
 from wardround.protect.trust_text import new_text, with_peer, with_plan
 
 MAX_TRUST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a site's operator allows all runs together to spend on one data set.
+
+    Attributes:
+        unit: whose presence must stay hidden, as in a plan's ``[privacy]`` table.
+        epsilon: the most, > 0.
+        delta: at which epsilon is computed, in (0, 1).
+    """
+
+    unit: str
+    epsilon: float
+    delta: float
 
 
 class Trusting(Protocol):
@@ -59,11 +80,13 @@ class Trust:
         site: the site's own name.
         plans: digests of approved plans, newest first.
         peers: site -> fingerprint of its identity.
+        budget: what all runs together may spend; ``None`` sets no limit.
     """
 
     site: str
     plans: tuple[str, ...] = ()
     peers: Mapping[str, str] = field(default_factory=dict)
+    budget: Budget | None = None
 
     @classmethod
     def load(cls, path: Path) -> Trust:
@@ -80,7 +103,7 @@ class Trust:
         Raises:
             OSError: the disk refuses.
         """
-        write_private(path, new_text(self.site, self.plans, self.peers).encode())
+        write_private(path, new_text(self.site, self.plans, self.peers, _budget_lines(self.budget)).encode())
 
     def approves(self, plan_digest: str) -> bool:
         """Whether `plan_digest` is among the approved plans."""
@@ -193,7 +216,7 @@ def trust_peer(path: Path, name: str, fingerprint: str, change: bool = False) ->
 
 def _rewrite(path: Path, wanted: Trust, edits: tuple[str, ...]) -> Trust:
     # An edit of the text keeps the operator's comments; it is taken only if it reads as exactly what is wanted.
-    for text in (*edits, new_text(wanted.site, wanted.plans, wanted.peers)):
+    for text in (*edits, new_text(wanted.site, wanted.plans, wanted.peers, _budget_lines(wanted.budget))):
         try:
             if _parsed(text, path) == wanted:
                 break
@@ -204,6 +227,12 @@ def _rewrite(path: Path, wanted: Trust, edits: tuple[str, ...]) -> Trust:
     except OSError as error:
         raise TrustError(f"{path} cannot be written: {error.strerror}") from None
     return wanted
+
+
+def _budget_lines(budget: Budget | None) -> tuple[str, ...]:
+    if budget is None:
+        return ()
+    return ("[budget]", f'unit = "{budget.unit}"', f"epsilon = {budget.epsilon!r}", f"delta = {budget.delta!r}", "")
 
 
 def _read(path: Path) -> str:
@@ -222,8 +251,8 @@ def _parsed(text: str, path: Path) -> Trust:
     except (ValueError, RecursionError) as error:
         raise TrustError(f"{path} is no TOML: {error}") from None
     for key in table:
-        if key not in ("site", "plans", "peers"):
-            raise TrustError(f"{path}: {reprlib.repr(key)} is unknown, there are site, plans and peers")
+        if key not in ("site", "plans", "peers", "budget"):
+            raise TrustError(f"{path}: {reprlib.repr(key)} is unknown, there are site, plans, peers and budget")
     site, plans, peers = table.get("site"), table.get("plans", []), table.get("peers", {})
     if not is_site_name(site):
         raise TrustError(f"{path}: site must be this site's name")
@@ -236,9 +265,19 @@ def _parsed(text: str, path: Path) -> Trust:
         site=str(site),
         plans=tuple(_digits(plan, f"{path}: a plan") for plan in plans),
         peers={name: _digits(known, f"{path}: the fingerprint of {name}") for name, known in peers.items()},
+        budget=_budget(table["budget"], path) if "budget" in table else None,
     )
     _refuse_shared(trust, path)
     return trust
+
+
+def _budget(table: Any, path: Path) -> Budget:
+    numbers = ("epsilon", "delta")
+    if not isinstance(table, dict) or table.keys() != {"unit", *numbers} or table["unit"] not in UNITS:
+        raise TrustError(f"{path}: [budget] needs a unit ({', '.join(UNITS)}), epsilon and delta, and nothing else")
+    if not all(type(table[key]) in (int, float) and table[key] > 0 for key in numbers) or table["delta"] >= 1:
+        raise TrustError(f"{path}: [budget] needs epsilon > 0 and delta in (0, 1)")
+    return Budget(table["unit"], float(table["epsilon"]), float(table["delta"]))
 
 
 def _digits(value: Any, what: str) -> str:

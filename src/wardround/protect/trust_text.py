@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 
-def new_text(site: str, plans: Iterable[str], peers: Mapping[str, str]) -> str:
+def new_text(site: str, plans: Iterable[str], peers: Mapping[str, str], budget: Iterable[str] = ()) -> str:
     """Write a whole file."""
     lines = [
         "# Whom and what this site trusts. No coordinator can change it: its operator does, here or with",
@@ -19,6 +19,7 @@ def new_text(site: str, plans: Iterable[str], peers: Mapping[str, str]) -> str:
         *(f'    "{digest}",' for digest in plans),
         "]",
         "",
+        *budget,
         "# Fingerprints of the other sites, as their operators read them out by phone or in person.",
         "[peers]",
         *(_entry(name, fingerprint) for name, fingerprint in peers.items()),

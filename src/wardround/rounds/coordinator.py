@@ -29,6 +29,7 @@ from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.site import Workbench
+from wardround.rounds.spent import SpentSoFar, spent_by
 from wardround.tasks.classification import Classification
 
 
@@ -94,7 +95,7 @@ class Coordinator:
             bench = Workbench(task, self.plan.seed)
         algorithm = self.plan.composed()
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
-        self.plan.check_cohort(len(trainers))
+        self.plan.check(len(trainers))
         with clock.phase("keys"):
             roster = self._roster()
         with closing(self.journal.ledger()) as log:
@@ -104,16 +105,21 @@ class Coordinator:
             start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
             server = self._server(algorithm, start if state is None else state, digest_of(start), records)
             template = algorithm.server.broadcast(start)
+            if self.plan.guarantee is not None:
+                self.plan.guarantee.check_fits(template)
             examples = {site: facts[site]["num_train"] for site in trainers}
             exchange = self._exchange(template, server, roster, examples)
             memories: dict[str, int] = {}
+            spent = SpentSoFar(self.plan.privacy)
             for record in records:
                 memories |= record.memories
+                spent.read(record)
             with clock.phase("ledger"):
                 keeper.open(roster.run if roster else secrets.token_bytes(32), records)
             for index in range(len(records), self.plan.rounds):
                 ctx = self._context(index, trainers)
                 record = self._round(algorithm, task, ctx, server, exchange, memories)
+                record = spent.entered(record)
                 record = record.having(events=(*record.events, *keeper.events()))
                 self.journal.commit(record, server.state)
                 records.append(record)
@@ -166,7 +172,7 @@ class Coordinator:
     ) -> Exchange:
         if not self.plan.pipeline.sums_frames:
             return ClearExchange(self.plan, self.fabric, self.listener, template)
-        num_values = sum(value.size for value in template.values())
+        num_values = self.plan.pipeline.num_values(sum(value.size for value in template.values()))
         return FrameExchange(
             self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server, examples
         )
@@ -237,7 +243,9 @@ class Coordinator:
             bytes_up=collected.bytes_up + carried_up,
             seconds={},
             state_digest=digest,
+            privacy={"spent": spent_by(collected, server.spent())} if self.plan.privacy else None,
             started=started,
+            refused=collected.refused,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:

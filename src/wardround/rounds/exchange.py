@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Aggregate, Tensors
+from wardround.core.update import Aggregate, Tensors, Update
 from wardround.errors import QuorumLost
-from wardround.fabric.base import Fabric
+from wardround.fabric.base import Answer, Fabric
+from wardround.privacy import Event
 from wardround.protect.quantise import integer_weights
 from wardround.protect.scheme import Scheme
 from wardround.rounds.frames import GroupSum, Summation
@@ -34,6 +35,8 @@ class Collected:
         events: what went wrong on the way, in words.
         total: the sum, where it was formed in the clear.
         groups: numbers of the opened groups, where frames were summed.
+        spent: site -> noise that it added, one event for each; also of sites that were lost later on.
+        refused: see `RoundRecord.refused`.
     """
 
     sites: tuple[str, ...]
@@ -44,6 +47,8 @@ class Collected:
     events: tuple[str, ...] = ()
     total: Aggregate | None = None
     groups: tuple[int, ...] = ()
+    spent: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Exchange(Protocol):
@@ -77,16 +82,35 @@ class ClearExchange:
 
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
         """Ask, check and sum; see `Exchange.collect`."""
-        inbox = Inbox(ctx.round, self.template, self.listener)
+        compact = self.plan.pipeline.compact(self.template, ctx)
+        inbox = Inbox(ctx.round, self.template, self.listener, compact, self.plan.guarantee)
         answers = self.fabric.gather(ctx.cohort, "train", body, self.plan.timeout_s or None)
-        total = self.plan.aggregator.combine(inbox.updates(answers))
+        total = self.plan.aggregator.combine(self._screened(inbox, answers))
         check_quorum(self.plan, ctx, total.sites, inbox.failed)
         down = len(ctx.cohort) * body.size_bytes
         accepted = {
             site: {**said, "weight": self.plan.aggregator.share(said["num_examples"])}
             for site, said in inbox.accepted.items()
         }
-        return Collected(total.sites, accepted, inbox.failed, down, inbox.bytes_up, total=total)
+        return Collected(
+            total.sites,
+            accepted,
+            inbox.failed,
+            down,
+            inbox.bytes_up,
+            total=total,
+            spent=inbox.spent,
+            refused=inbox.refused,
+        )
+
+    def _screened(self, inbox: Inbox, answers: Iterable[Answer]) -> Iterable[Update]:
+        """Return the updates that every screen lets through; only screens need all of a round at once."""
+        updates: Iterable[Update] = inbox.updates(answers)
+        for screen in self.plan.screens:
+            held = list(updates)
+            inbox.refuse(screen.judge(held))
+            updates = [update for update in held if update.site in inbox.accepted]
+        return updates
 
 
 @dataclass
@@ -117,7 +141,7 @@ class FrameExchange:
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
         """Let the cohort train, sum its frames, and open the sum; see `Exchange.collect`."""
         metered = Metered(self.fabric)
-        inbox = Inbox(ctx.round, {}, self.listener)
+        inbox = Inbox(ctx.round, {}, self.listener, guarantee=self.plan.guarantee)
         for _ in inbox.updates(metered.gather(ctx.cohort, "train", body, self._timeout_s)):
             pass  # the frames follow
         trained = tuple(inbox.accepted)
@@ -159,6 +183,7 @@ class FrameExchange:
             metered.bytes_up,
             tuple(summation.events),
             groups=tuple(groups),
+            spent=inbox.spent,
         )
 
     def _opened(self, ctx: RoundContext, summation: Summation, sites: Sequence[str]) -> dict[int, GroupSum]:
@@ -211,8 +236,8 @@ class FrameExchange:
 
 
 def quorum_of(plan: Plan, ctx: RoundContext) -> int:
-    """Return the good updates that a round needs."""
-    return plan.quorum or len(ctx.cohort) // 2 + 1
+    """Return the good updates that a round needs: the plan's quorum, and what the aggregator cannot do without."""
+    return max(plan.quorum or len(ctx.cohort) // 2 + 1, plan.aggregator.combiner.least_updates)
 
 
 def check_quorum(plan: Plan, ctx: RoundContext, sites: Sequence[str], failed: Mapping[str, str]) -> None:

@@ -12,8 +12,13 @@ from wardround.errors import WireError
 from wardround.fabric.base import Answer
 from wardround.ledger.records import DIGEST
 from wardround.ledger.use_tree import MAX_IMAGES
+from wardround.privacy import Event
+from wardround.protect.compact import Compact
+from wardround.protect.outgoing import incoming
 from wardround.rounds.checks import MOST_EXAMPLES, check_against, shown
 from wardround.rounds.digests import digest_of
+from wardround.rounds.events import events_of
+from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
 
 _KEPT = ("num_examples", "loss", "seconds", "remembers", "cut", "use_root", "use_count")
@@ -27,17 +32,25 @@ class Inbox:
         round: the round that is asked for.
         template: what was broadcast; an update has its names, shapes and dtypes.
         listener: is told of each answer.
+        compact: the form in which updates travel, where that is not as tensors.
+        guarantee: what noise the plan asks for; ``None`` where it claims nothing.
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
+        refused: site -> what `accepted` said of an update that was judged and left out; the reason is in `failed`.
         bytes_up: bytes of the accepted updates.
+        spent: site -> noise that it says it added, one event for each.
     """
 
     round: int
     template: Tensors
     listener: Listener
+    compact: Compact | None = None
+    guarantee: Guarantee | None = None
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
     bytes_up: int = 0
+    spent: dict[str, tuple[Event, ...]] = field(default_factory=dict)
 
     def updates(self, answers: Iterable[Answer]) -> Iterator[Update]:
         """Yield the good updates, in the order of the answers."""
@@ -49,6 +62,12 @@ class Inbox:
             else:
                 yield update
             self.listener.answered(self.round, answer.site, self.failed.get(answer.site))
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Count updates that were read as failures; the bytes that they took stay counted."""
+        for site, reason in reasons.items():
+            self.refused[site] = self.accepted.pop(site)
+            self.failed[site] = reason
 
     def _read(self, answer: Answer) -> Update:
         if answer.message is None:
@@ -65,13 +84,23 @@ class Inbox:
             raise WireError("the answer's loss or seconds are not finite")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
+        spent = events_of(fields.get("spent", []))
+        if self.guarantee is not None:
+            self.guarantee.check_told(spent)
+        elif spent:
+            raise WireError("the answer tells of noise in a run that adds none")
         _check_use(fields)
+        sent = tensors
+        if self.compact is not None:
+            tensors = incoming(self.compact, sent)
         check_against(tensors, self.template)
         self.bytes_up += answer.message.size_bytes
+        if spent:
+            self.spent[answer.site] = spent
         self.accepted[answer.site] = {
             **{key: fields[key] for key in _KEPT if key in fields},
             "bytes": answer.message.size_bytes,
-            "digest": digest_of(tensors),
+            "digest": digest_of(sent),
         }
         return Update(answer.site, self.round, tensors, fields["num_examples"])
 

@@ -11,6 +11,7 @@ from wardround.core.update import Aggregate
 from wardround.errors import SiteError, WireError
 from wardround.protect.clip import norm_of
 from wardround.protect.lattice import Sealer
+from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.quantise import Grid, RealGrid
 from wardround.protect.scheme import Scheme
 
@@ -23,7 +24,9 @@ class Opening:
         total_weight: sum of their weights.
     """
 
-    def __init__(self, scheme: Scheme, grid: Grid | RealGrid, sites: Sequence[str], total_weight: int) -> None:
+    def __init__(
+        self, scheme: Scheme, grid: Grid | RealGrid | NoisyGrid, sites: Sequence[str], total_weight: int
+    ) -> None:
         self.sites = tuple(sites)
         self.total_weight = total_weight
         self._scheme = scheme

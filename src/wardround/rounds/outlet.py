@@ -6,10 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import TrustError
+from wardround.privacy import Event
+from wardround.privacy.words import Words
+from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.scheme import Scheme
 from wardround.rounds.keyring import Keyring
 from wardround.rounds.logbook.contributions import Contributions
@@ -21,6 +26,21 @@ from wardround.rounds.sealing import Sealing
 from wardround.rounds.shelf import FrameShelf
 from wardround.rounds.store import SiteStore
 from wardround.rounds.trials import Trials
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An update as one row of numbers.
+
+    Attributes:
+        values: int64 or float64 ``(num_values,)``.
+        cut: share of values that were cut to their range.
+        events: noise that was added on the way, one event for each.
+    """
+
+    values: np.ndarray
+    cut: float
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,22 +103,36 @@ class Outlet:
         """Return what was said of the update of a round that was trained before, from the same state."""
         return self._pending.facts(round_index, cause)
 
+    def encoded(self, ctx: RoundContext, broadcast: Tensors, change: Tensors) -> Encoded:
+        """Turn an update into a row of numbers, with this site's share of noise where the plan says so.
+
+        Args:
+            ctx: the round, as this site sees it.
+            broadcast: what the update is a difference to.
+            change: the update, clipped.
+        """
+        grid = self._plan.grid(broadcast, ctx)
+        if not isinstance(grid, NoisyGrid):
+            return Encoded(*grid.encode(change, ctx.rng("quantise")))
+        words = Words.at(ctx, "noise", grid.scale.seeded)
+        values, event = grid.encode(change, words)
+        return Encoded(values, 0.0, (event,))
+
     def hold(
-        self, ctx: RoundContext, cause: str, said: Mapping[str, Any], given: Given, change: Tensors
+        self, ctx: RoundContext, cause: str, said: Mapping[str, Any], given: Given, encoded: Encoded
     ) -> Mapping[str, Any]:
-        """Turn an update into a row of numbers and keep it until its frames are asked for.
+        """Keep an update until its frames are asked for.
 
         Args:
             ctx: the round, as this site sees it.
             cause: digest of everything that the training depended on.
             said: what the coordinator is told of the update.
             given: what the update is a difference to.
-            change: the update, clipped.
+            encoded: the update as numbers.
 
         Returns:
             `said`, and the share of values that were cut to their range.
         """
-        values, cut = self._plan.pipeline.grid(given.tensors).encode(change, ctx.rng("quantise"))
-        said = {**said, "cut": float(cut)}
-        self._pending.keep(ctx.round, cause, Pending(given.digest, given.logged, said, values))
+        said = {**said, "cut": float(encoded.cut)}
+        self._pending.keep(ctx.round, cause, Pending(given.digest, given.logged, said, encoded.values))
         return said

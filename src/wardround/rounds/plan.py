@@ -6,19 +6,29 @@ import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from wardround.aggregate import Mean
-from wardround.algorithms import Algorithm, AlgorithmSpec, Central, Local, ServerStep, Training
+import torch
+
+from wardround.aggregate import Aggregator
+from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
 from wardround.algorithms.server import Averaged
+from wardround.algorithms.unit_gradients import mixing_layer
+from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
 from wardround.core.codec import canonical_json
+from wardround.core.context import RoundContext
+from wardround.core.update import Tensors
 from wardround.data.catalogue import Source
 from wardround.data.sites import Parts, SiteRule
 from wardround.errors import PlanError
-from wardround.protect.attempt import default_threshold
+from wardround.privacy import Privacy
+from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
-from wardround.protect.quantise import Quantise
+from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.logbook.rules import LedgerRules
+from wardround.screen import Norms
 from wardround.tasks.models import ModelSpec
 
 SHARES = ("auto", "predictions", "metrics")
@@ -82,7 +92,9 @@ class Plan:
         quorum: good updates a round needs; 0 needs more than half of the cohort.
         timeout_s: seconds a site may take for one answer; 0 waits for ever.
         pipeline: what is done to an update before it leaves its site (``[[protect]]`` and ``open_at``).
+        screens: who judges updates before they are aggregated (``[[screen]]``).
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
+        privacy: whose presence is hidden, and how well; ``None`` claims nothing.
         ledger: who signs the record of the run (``[ledger]``).
     """
 
@@ -92,15 +104,17 @@ class Plan:
     algorithm: AlgorithmSpec
     training: Training
     server: ServerStep
-    aggregator: Mean
+    aggregator: Aggregator
     evaluation: Evaluation
     pipeline: Pipeline = field(default_factory=Pipeline)
+    screens: tuple[Norms, ...] = ()
     seed: int = 1
     rounds: int = 20
     sites_per_round: int = 0
     quorum: int = 0
     timeout_s: float = 0.0
     average_decay: float = 0.0
+    privacy: Privacy | None = None
     ledger: LedgerRules = field(default_factory=LedgerRules)
 
     def __post_init__(self) -> None:
@@ -113,54 +127,42 @@ class Plan:
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
 
-    def check(self) -> None:
-        """Refuse mixtures that would run and mean nothing. The coordinator and every site call this.
-
-        Raises:
-            PlanError: the first refusal, with its reason and remedy.
-        """
-        if self.sites_per_round and self.quorum > self.sites_per_round:
-            raise PlanError(
-                f"quorum = {self.quorum} can never be met by sites_per_round = {self.sites_per_round}: lower the quorum"
-            )
-        if isinstance(self.algorithm, Central | Local) and self.sites_per_round:
-            raise PlanError("central and local train every site in every round: remove sites_per_round")
-        if isinstance(self.algorithm, Local) and self.average_decay:
-            raise PlanError("local shares no weights, so there is nothing to average: remove average_decay")
-
-        self.pipeline.check()
-        if self.pipeline.stages and isinstance(self.algorithm, Central | Local):
-            raise PlanError("central and local send no update that could be protected: remove the protect stages")
-        if self.ledger.cosign == "sites" and isinstance(self.algorithm, Central):
-            raise PlanError("central has one site, and nobody else who could co-sign its ledger: remove cosign")
-
-    def check_cohort(self, num_trainers: int) -> None:
-        """Refuse a cohort or a quorum that the sites cannot make up.
+    def mixture(self, num_trainers: int | None = None, deployed: bool = False) -> Mixture:
+        """Return the plan as the checker sees it.
 
         Args:
-            num_trainers: sites that hold training images.
+            num_trainers: sites that hold training images; ``None`` while nobody knows.
+            deployed: whether the sites are hospitals, not a simulation.
+        """
+        encryption = self.pipeline.homomorphic
+        return Mixture(
+            stages=tuple(self._seen(link) for link in self.pipeline.links),
+            aggregator=self.aggregator.combiner,
+            screens=tuple(screen.combiner for screen in self.screens),
+            work=self._work(),
+            cohort=Cohort(self.sites_per_round, self.quorum, num_trainers),
+            open_at=self.pipeline.open_at,
+            weight_total=self.weight_total,
+            masking=self.pipeline.masking,
+            cosigned=self.cosigned,
+            averaged=bool(self.average_decay),
+            claims_privacy=self.privacy is not None,
+            claimed_unit=self._unit,
+            deployed=deployed,
+            trusts_coordinator=encryption is not None and encryption.honest_coordinator,
+        )
+
+    def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:
+        """Refuse mixtures that would run and not mean what they say. The coordinator and every site call this.
+
+        Args:
+            num_trainers: as for `mixture`; without it, rules about the cohort wait.
+            deployed: as for `mixture`.
 
         Raises:
-            PlanError: `sites_per_round` or `quorum` is too large.
+            PlanError: the first refusal, with its reason, its remedy and its rule.
         """
-        for key, wanted in (("sites_per_round", self.sites_per_round), ("quorum", self.quorum)):
-            if wanted > num_trainers:
-                raise PlanError(f"{key} = {wanted}, but only {num_trainers} sites train: lower it")
-        cohort = self.sites_per_round or num_trainers
-        if self.pipeline.needs_keys and cohort < 2:
-            raise PlanError("a sum over one site is that site's update: masks and encryption need two sites or more")
-        if self.cosigned and num_trainers < 2:
-            raise PlanError('one site alone cannot co-sign a ledger: it needs two sites or more, or cosign = "nobody"')
-        if self.pipeline.sums_frames and cohort > self.weight_total:
-            raise PlanError(
-                f"{cohort} sites cannot share weight_total = {self.weight_total}: "
-                + ("take fewer sites_per_round" if self.pipeline.ckks else "raise weight_total in the quantise stage")
-            )
-        masks = self.pipeline.masks
-        if masks:
-            default_threshold(cohort, masks.threshold)
-            if masks.least_sites > cohort:
-                raise PlanError(f"masks least_sites = {masks.least_sites}, but a round has {cohort} sites: lower it")
+        check(self.mixture(num_trainers, deployed))
 
     @property
     def cosigned(self) -> bool:
@@ -179,10 +181,62 @@ class Plan:
 
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""
-        algorithm = self.algorithm.compose(self.training, self.server)
+        algorithm = self._calibrated().compose(self.training, self.server)
         if not self.average_decay:
             return algorithm
         return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay))
+
+    @cached_property
+    def guarantee(self) -> Guarantee | None:
+        """The noise that the claim asks for; ``None`` where nothing is claimed."""
+        if self.privacy is None:
+            return None
+        steps = self.training.steps
+        return Guarantee(self.privacy, self.algorithm, self.pipeline, self.rounds, steps, self.weight_total)
+
+    def grid(self, broadcast: Tensors, ctx: RoundContext) -> Grid | RealGrid | NoisyGrid:
+        """Return how an update to `broadcast` is written as one row of numbers in a round."""
+        noisy = self.guarantee.grid(broadcast, ctx) if self.guarantee else None
+        return noisy or self.pipeline.grid(broadcast, ctx)
+
+    @property
+    def _unit(self) -> Unit | None:
+        if self.privacy is None:
+            return None
+        return Unit.SITE if self.privacy.is_site else Unit.RECORD
+
+    def _seen(self, link: Link) -> Link:
+        """Return a stage with the unit that the claim gives its noise."""
+        noise, unit = link.contract.noise, self._unit
+        if noise is None or unit is None or self.privacy is None:
+            return link
+        made = dataclasses.replace(noise, unit=unit, seeded=self.privacy.is_seeded)
+        return Link(link.name, dataclasses.replace(link.contract, noise=made))
+
+    @cached_property
+    def _mixes_records(self) -> bool:
+        with torch.random.fork_rng():
+            return bool(mixing_layer(self.model.build(3, 2)))
+
+    def _work(self) -> Work:
+        work = self.algorithm.work
+        if not isinstance(self.algorithm, DpSgd) or self.privacy is None:
+            return work
+        own = work.noise and dataclasses.replace(work.noise, seeded=self.privacy.is_seeded)
+        counts = self.algorithm.noise == "site" and not self.training.steps
+        return dataclasses.replace(work, noise=own, counts_records=counts, mixes_records=self._mixes_records)
+
+    @property
+    def tested_norm(self) -> float | None:
+        """Bound on one update's norm against which an opened sum is tested; ``None`` where noise lengthens updates."""
+        noise, clip = self.pipeline.noise, self.pipeline.clip
+        return None if clip is None or (noise and not noise.is_central) else clip.norm
+
+    def _calibrated(self) -> AlgorithmSpec:
+        if not isinstance(self.algorithm, DpSgd) or self.privacy is None or self.guarantee is None:
+            return self.algorithm
+        multiplier = self.guarantee.multiplier if self.guarantee.trains_privately else 0.0
+        return CalibratedDpSgd(self.algorithm, self.privacy.unit, multiplier, self.privacy.is_seeded)
 
     def digest(self) -> str:
         """Return the SHA-256 of the plan, 64 hexadecimal digits; every field counts."""
@@ -191,7 +245,8 @@ class Plan:
 
 def _described(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        fields = {field.name: _described(_as_declared(field, value)) for field in dataclasses.fields(value)}
+        described = {field.name: _described(_as_declared(field, value)) for field in dataclasses.fields(value)}
+        fields = {name: member for name, member in described.items() if member is not None}
         return {"kind": type(value).__name__, **fields}
     if isinstance(value, dict):
         return {key: _described(member) for key, member in value.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from wardround.core.update import Tensors
@@ -27,7 +27,11 @@ class RoundRecord:
         bytes_up: bytes of the accepted updates.
         seconds: phase -> seconds at the coordinator.
         state_digest: SHA-256 of the server's state after the round.
+        privacy: ``spent``, site -> events of this round with their counts, and ``epsilon`` so far, the largest of all
+            sites, at ``delta`` (no epsilon where none is finite); ``None`` where the plan claims nothing.
         started: SHA-256 of what the sites were given to train from; see `ledger.entries.Broadcast`.
+        refused: site -> what `accepted` would say of its update, for those of `failed` whose update was judged and left
+            out.
     """
 
     round: int
@@ -40,7 +44,9 @@ class RoundRecord:
     bytes_up: int
     seconds: Mapping[str, float]
     state_digest: str
+    privacy: Mapping[str, Any] | None = None
     started: str = ""
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -48,7 +54,12 @@ class RoundRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        if self.privacy is None:
+            del values["privacy"]
+        if not self.refused:
+            del values["refused"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RoundRecord:

@@ -56,7 +56,7 @@ class Replication:
         part, place = number_of(body, "part"), (round_index, group)
         if part == 0:
             self._count(round_index, MOST_OPENINGS * num_sites)
-            grid = self._plan.pipeline.grid(self._replica.broadcast(round_index - 1))
+            grid = self._plan.grid(self._replica.broadcast(round_index - 1), self._place(round_index))
             weight = number_of(body, "weight", self._scheme.weight_total)
             self._openings = {key: held for key, held in self._openings.items() if key[0] == round_index}
             self._openings[place] = Opening(self._scheme, grid, names_of(body, "sites"), weight)
@@ -68,12 +68,15 @@ class Replication:
             return Message({"void": ""})
         del self._openings[place]
         self._sums = {key: held for key, held in self._sums.items() if key[0] == round_index}
-        clip = self._plan.pipeline.clip
         try:
-            self._sums[place] = opening.aggregate(clip.norm if clip else None)
+            self._sums[place] = opening.aggregate(self._plan.tested_norm)
         except SiteError as error:
             return Message({"void": str(error)})
         return Message({"void": ""})
+
+    def _place(self, round_index: int) -> RoundContext:
+        """Return a round as everybody who has the plan sees it: enough for what is chosen publicly."""
+        return RoundContext(self._plan.seed, round_index, self._plan.rounds, (), 0)
 
     def _count(self, round_index: int, most: int) -> None:
         begun = self._begun.get(round_index, 0) + 1

@@ -13,6 +13,10 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Aggregate, Tensors
 from wardround.errors import RunError, SiteError
 from wardround.fabric.base import Answer, Fabric, bounded
+from wardround.privacy import Event
+from wardround.privacy.words import Words
+from wardround.protect.noise import with_gaussian
+from wardround.protect.quantise import Grid
 from wardround.protect.scheme import Scheme
 from wardround.rounds.digests import digest_of
 from wardround.rounds.exchange import Collected
@@ -57,6 +61,10 @@ class Server(Protocol):
         """Return, and forget, the bytes that opening and stepping took: down to the sites, and up."""
         ...
 
+    def spent(self) -> tuple[Event, ...]:
+        """Return, and forget, the noise that was added to sums, one event for each."""
+        ...
+
     @property
     def state(self) -> Tensors:
         """What the coordinator's journal keeps."""
@@ -71,19 +79,19 @@ class OpenServer:
         self._step = step
         self._scheme = scheme
         self._opened: dict[int, Aggregate] = {}
+        self._spent: list[Event] = []
         self.state = state
 
     def open(self, ctx: RoundContext, number: int, group: GroupSum) -> str:
         """Open a sum of frames that are not encrypted; see `Opener.open`."""
         if self._scheme is None:
             raise RunError("this plan sums no frames")
-        grid = self._plan.pipeline.grid(self._step.broadcast(self.state))
+        grid = self._plan.grid(self._step.broadcast(self.state), ctx)
         opening = Opening(self._scheme, grid, group.sites, group.weight)
         for part, frame in enumerate(group.frames()):
             opening.take(part, frame, None)
-        clip = self._plan.pipeline.clip
         try:
-            self._opened[number] = opening.aggregate(clip.norm if clip else None)
+            self._opened[number] = opening.aggregate(self._plan.tested_norm)
         except SiteError as error:
             return str(error)
         return ""
@@ -92,9 +100,27 @@ class OpenServer:
         """Apply the step here; see `Server.advance`."""
         total = collected.total or combined([self._opened[number] for number in collected.groups])
         self._opened = {}
+        total = self._noisy(total, ctx)
         # The step sees who is in the mean: SCAFFOLD weighs the change of the variates by their share.
         self.state = self._step.apply(self.state, total.mean(), replace(ctx, cohort=total.sites))
         return digest_of(self.state)
+
+    def _noisy(self, total: Aggregate, ctx: RoundContext) -> Aggregate:
+        """Add the coordinator's own noise, if the plan leaves it to the coordinator."""
+        scale = self._plan.guarantee.scale if self._plan.guarantee else None
+        stage = self._plan.pipeline.noise
+        if scale is None or stage is None or not stage.is_central:
+            return total
+        grid = self._plan.grid(self._step.broadcast(self.state), ctx)
+        rounding = grid.rounding if isinstance(grid, Grid) else 0.0
+        tensors, event = with_gaussian(total.tensors, scale, Words.at(ctx, "noise", scale.seeded), rounding)
+        self._spent.append(event)
+        return replace(total, tensors=tensors)
+
+    def spent(self) -> tuple[Event, ...]:
+        """Return, and forget, the noise that was added here; see `Server.spent`."""
+        spent, self._spent = tuple(self._spent), []
+        return spent
 
     def broadcast(self, body: Mapping[str, Any]) -> Message:
         """Send what the step broadcasts."""
@@ -245,6 +271,10 @@ class BlindServer:
     def carried(self) -> tuple[int, int]:
         """Return the bytes since the last call; see `Server.carried`."""
         return self._fabric.taken()
+
+    def spent(self) -> tuple[Event, ...]:
+        """Return nothing: who opens a sum would know the noise."""
+        return ()
 
     def _ask(self, sites: Sequence[str], op: str, body: Message) -> Iterator[Answer]:
         return self._fabric.gather(sites, op, body, self._timeout_s)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
 from wardround.metrics.clinical import confusion_matrix
 from wardround.metrics.intervals import describe
+from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
 from wardround.rounds.keyring import Credentials, Keyring
@@ -31,7 +33,9 @@ from wardround.rounds.logbook.witnessing import Witnessing
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Given, Outlet
 from wardround.rounds.plan import Plan
+from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
+from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
 from wardround.tasks.classification import Classification, load_weights, weights_of
 
@@ -75,6 +79,7 @@ class Site:
         workbench: Workbench,
         store: SiteStore,
         credentials: Credentials | None = None,
+        account: Account | None = None,
     ) -> None:
         """Check the plan for this site.
 
@@ -86,6 +91,7 @@ class Site:
             store: where the site keeps what it remembers.
             credentials: who the site is and whom it trusts; needed where the plan masks or encrypts, or its sites
                 co-sign the ledger.
+            account: where what noise costs is written down; needed where the plan claims (epsilon, delta).
 
         Raises:
             PlanError: the plan is refused.
@@ -97,6 +103,7 @@ class Site:
         self._data = data
         self._bench = workbench
         self._store = store
+        self._release = Release(plan, store, account) if plan.privacy else None
         self._algorithm = plan.composed()
         self._personal = self._algorithm.personal(workbench.lend())
         self._lock = threading.Lock()
@@ -174,11 +181,13 @@ class Site:
         given = self._given(body)
         broadcast = given.tensors
         cause = ""
-        if self._outlet is not None:
+        if self._outlet is not None or self._release is not None:
             cause = f"{self._plan.digest()} {given.digest} {accepted_round}"
-            trained = self._outlet.trained(ctx.round, cause)
-            if trained is not None:
-                return Message(trained)
+            answered = self._answered(ctx.round, cause)
+            if answered is not None:
+                return answered
+        if self._release is not None:
+            self._release.check()
         memory = self._store.read(accepted_round)
         network = self._bench.lend(self._personal_of(memory), self._checked(broadcast))
         result = self._algorithm.local.run(
@@ -186,13 +195,14 @@ class Site:
         )
         if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
-        memory = result.memory | self._kept(network)
+        shared = {name: value for name, value in result.change.items() if name not in self._personal}
+        scale = self._plan.guarantee.scale if self._plan.guarantee else None
+        leaving = outgoing(self._plan.pipeline, shared, memory, ctx, scale)
+        memory = {**result.memory, **self._kept(network), **leaving.residual}
         if memory:
             self._store.write(ctx.round, memory, sync=time.perf_counter() - began > SYNC_ROUND_S)
             self._store.forget(accepted_round)
-        shared = {name: value for name, value in result.change.items() if name not in self._personal}
-        shared = dict(self._plan.pipeline.clipped(shared))
-        fields = {
+        fields: dict[str, Any] = {
             "round": ctx.round,
             "num_examples": len(self._data.train),
             "loss": result.loss,
@@ -200,18 +210,31 @@ class Site:
             "remembers": bool(memory),
             **self._use(ctx, result.used),
         }
-        if self._outlet is not None:
-            return Message(self._outlet.hold(ctx, cause, fields, given, shared))
-        answer = Message(fields, shared)
+        encoded = self._outlet.encoded(ctx, broadcast, leaving.tensors) if self._outlet is not None else None
+        if self._release is not None:
+            added = (*result.events, *leaving.events, *(encoded.events if encoded is not None else ()))
+            fields["spent"] = self._release.enter(added)
+        if self._outlet is not None and encoded is not None:
+            return Message(self._outlet.hold(ctx, cause, fields, given, encoded))
+        answer = Message(fields, leaving.wire)
         if self._witness is not None:
             self._contributions.note(self._contribution(ctx, given, answer))
+        if self._release is not None:
+            self._release.replies.keep(ctx.round, cause, answer)
         return answer
+
+    def _answered(self, round_index: int, cause: str) -> Message | None:
+        """Return what this site answered before to the same request, where it may not answer anew."""
+        if self._outlet is not None:
+            trained = self._outlet.trained(round_index, cause)
+            return None if trained is None else Message(trained)
+        return self._release.replies.read(round_index, cause) if self._release is not None else None
 
     def _given(self, body: Message) -> Given:
         if self._replica is not None:
             tensors, logged = self._replica.broadcast(_opened(body)), self._replica.digest(_opened(body))
             return Given(tensors, digest_of(tensors), logged)
-        needed = self._outlet is not None or self._witness is not None
+        needed = any(part is not None for part in (self._outlet, self._witness, self._release))
         digest = digest_of(body.tensors) if needed else ""
         return Given(body.tensors, digest, digest)
 
@@ -335,4 +358,5 @@ def _opened(body: Message) -> int:
 
 
 def _without_weights(memory: Tensors) -> Tensors:
-    return {name: value for name, value in memory.items() if not name.startswith(MODEL_GROUPS)}
+    kept_apart = (*MODEL_GROUPS, f"{RESIDUAL}/")
+    return {name: value for name, value in memory.items() if not name.startswith(kept_apart)}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wardround.data.catalogue import SOURCES
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData, partition
 from wardround.errors import DataError, SiteError, TrustError
@@ -22,12 +23,14 @@ from wardround.protect.vault import passphrase_from_environment
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site, Workbench
+from wardround.rounds.spending import Account, refuse_uncovered
 from wardround.rounds.store import SiteStore
 from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
 from wardround.tasks.classification import Classification
 
 POOLED_SITE = "central"
+SPENDING = "spending.json"
 
 
 def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str, SiteData]:
@@ -52,7 +55,7 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
     named = {site: _named(data, site) for site, data in dealt.items()}
     sites = {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
     if whole:
-        plan.check_cohort(sum(bool(len(site.train)) for site in sites.values()))
+        plan.check(sum(bool(len(site.train)) for site in sites.values()))
     return sites
 
 
@@ -84,8 +87,9 @@ def open_site(plan_json: str, site: str, data_root: str | None, store_root: str)
     plan = from_json(plan_json)
     store = SiteStore(Path(store_root) / site)
     credentials = deployed(plan, site)
+    account = deployed_account(plan, site, store)
     sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
-    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials)
+    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials, account)
 
 
 def deployed(plan: Plan, site: str) -> Credentials | None:
@@ -101,21 +105,58 @@ def deployed(plan: Plan, site: str) -> Credentials | None:
         Who the site is and whom it trusts; ``None`` where the plan needs no keys, or nobody made any.
 
     Raises:
-        TrustError: the operator did not approve the plan; the plan trusts the coordinator unsaid; or the home folder
-            is another site's, or cannot be used, which is told without the paths of this machine.
+        PlanError: the plan is refused in a deployment; it trusts the coordinator unsaid, for example.
+        TrustError: the operator did not approve the plan; or the home folder is another site's, or cannot be used,
+            which is told without the paths of this machine.
     """
-    home = Home.of(None)
-    if not os.environ.get(HOME) and not home.folder.exists():
+    plan.check(deployed=True)
+    home = _home()
+    if home is None:
         return None
     with _without_paths(site):
         trust = home.trust()
     _check_approved(plan, site, trust)
     if not plan.needs_keys:
         return None
-    _check_coordinator(plan)
     with _without_paths(site):
         passphrase = passphrase_from_environment()
         return Credentials(home.identity(passphrase), trust, home.plan_vault(plan.digest(), passphrase))
+
+
+def deployed_account(plan: Plan, site: str, store: SiteStore) -> Account | None:
+    """Return where a deployed site writes down what noise costs: in its home folder, across runs, with its budget.
+
+    Returns:
+        ``None`` where the plan claims nothing.
+
+    Raises:
+        TrustError: the site has a budget, and the plan claims nothing; or ``trust.toml`` cannot be used.
+    """
+    home = _home()
+    budget = None
+    if home is not None:
+        with _without_paths(site):
+            budget = home.trust().budget
+    if plan.privacy is None:
+        refuse_uncovered(budget)
+        return None
+    path = home.spending_path if home is not None else store.folder / SPENDING
+    return Account(path, account_name(plan), plan.privacy.unit, budget)
+
+
+def account_name(plan: Plan) -> str:
+    """Return what a site's account for the plan's images is called.
+
+    Where the files lie is no part of it: one data set under two names would have two accounts.
+    """
+    source = plan.data.source
+    kind = next(name for name, known in SOURCES.items() if type(source) is known)
+    return f"{kind} {getattr(source, 'dataset', '')}".strip()
+
+
+def _home() -> Home | None:
+    home = Home.of(None)
+    return home if os.environ.get(HOME) or home.folder.exists() else None
 
 
 def _check_approved(plan: Plan, site: str, trust: Trust) -> None:
@@ -125,15 +166,6 @@ def _check_approved(plan: Plan, site: str, trust: Trust) -> None:
         raise TrustError(
             f"the operator of site {site} has not approved the plan with digest {plan.digest()}: wardround site "
             "approve shows it and records it"
-        )
-
-
-def _check_coordinator(plan: Plan) -> None:
-    stage = plan.pipeline.homomorphic
-    if stage and not plan.pipeline.masks and not stage.honest_coordinator:
-        raise TrustError(
-            "without masks a coordinator could send one site's ciphertext as the sum and have it opened: add a masks "
-            "stage, or say honest_coordinator = true in the homomorphic stage"
         )
 
 
@@ -148,7 +180,9 @@ def _without_paths(site: str) -> Iterator[None]:
 
 def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:
     credentials = simulated(store_root, sites, name) if plan.needs_keys and name in sites else None
-    return _opened(plan, sites, bench, SiteStore(store_root / name), name, credentials)
+    store = SiteStore(store_root / name)
+    account = Account(store.folder / SPENDING, account_name(plan), plan.privacy.unit) if plan.privacy else None
+    return _opened(plan, sites, bench, store, name, credentials, account)
 
 
 def _opened(
@@ -158,10 +192,11 @@ def _opened(
     store: SiteStore,
     name: str,
     credentials: Credentials | None,
+    account: Account | None,
 ) -> Site:
     if name not in sites:
         raise SiteError(f"there is no data for site {name!r}: the data holds {', '.join(sites)}")
-    return Site(name, plan, sites[name], bench, store, credentials)
+    return Site(name, plan, sites[name], bench, store, credentials, account)
 
 
 def _refuse_unfit(site: str) -> None:

@@ -5,9 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from wardround.algorithms import Local
+from wardround.checker import RULES, Picks, View, refusals
+from wardround.errors import PlanError
+from wardround.protect.pipeline import Pipeline
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
+from wardround.study.coverage import claim
 from wardround.study.spec import to_table
+
+
+def refuse(plan: Plan) -> None:
+    """Refuse a plan with every rule that it breaks, not only the first.
+
+    Raises:
+        PlanError: there is one at least; the error's rule is the first.
+    """
+    found = refusals(plan.mixture())
+    if found:
+        raise PlanError(". ".join(refusal.sentence for refusal in found), rule=found[0].rule.name)
 
 
 def explain(plan: Plan) -> str:
@@ -24,6 +39,7 @@ def explain(plan: Plan) -> str:
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
+        f"combined  {_combined(table)}",
         "",
         "What each party can see",
     ]
@@ -39,10 +55,15 @@ def explain(plan: Plan) -> str:
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
-        "(epsilon, delta) covers nothing: no noise is added. " + _spoiling(plan),
+        *claim(plan),
+        "",
+        "Between privacy and robustness",
+        *_stand(plan),
         "",
         "What can be proved afterwards, with wardround ledger",
         *_proved(plan),
+        "",
+        f"{len(RULES)} rules were checked, and the plan breaks none.",
     ]
     return "\n".join(lines)
 
@@ -54,6 +75,13 @@ def _harmonised(data: dict[str, Any]) -> list[str]:
     return [f"images    {geometry}; grey levels {_settings(data['intensity'], 'by')}"]
 
 
+def _combined(table: dict[str, Any]) -> str:
+    screens = " -> ".join(_settings(screen, "name") for screen in table["screen"])
+    return (
+        f"{screens} -> {_settings(table['aggregator'], 'name')}" if screens else _settings(table["aggregator"], "name")
+    )
+
+
 def _protection(plan: Plan) -> list[str]:
     pipeline = plan.pipeline
     stages = " -> ".join(_settings(stage, "stage") for stage in to_table(plan)["protect"])
@@ -61,6 +89,8 @@ def _protection(plan: Plan) -> list[str]:
     lines = [f"protect   {stages}", f"opened by {opener}"]
     if pipeline.sums_frames:
         lines.append(f"frames    {_frames(Scheme.of(pipeline, plan.weight_total))}")
+    if _compresses(pipeline):
+        lines.append(f"travels   {_travelling(pipeline)}")
     return [*lines, ""]
 
 
@@ -112,14 +142,49 @@ def _seen(plan: Plan) -> list[str]:
     return lines
 
 
-def _spoiling(plan: Plan) -> str:
-    if not plan.pipeline.sums_frames:
-        clipped = " beyond its clip" if plan.pipeline.clip else ""
-        return f"No site's update is hidden. One site can spoil the mean{clipped}."
-    return (
-        "No update can be judged by itself, so one site can pull the mean as far as all sites together may move it; a "
-        "sum whose norm honest sites cannot make voids the round."
-    )
+def _compresses(pipeline: Pipeline) -> bool:
+    contracts = [link.contract for link in pipeline.links]
+    return any(each.picks_coordinates is not Picks.ALL or not each.summable for each in contracts)
+
+
+def _travelling(pipeline: Pipeline) -> str:
+    """Say which part of an update travels."""
+    parts = {
+        Picks.ALL: "every coordinate",
+        Picks.SHARED: "coordinates that the seed chooses, the same at every site",
+        Picks.OWN: "coordinates that each site chooses; which ones says something of its update",
+    }
+    picked = [link.contract.picks_coordinates for link in pipeline.links]
+    which = next((pick for pick in picked if pick is not Picks.ALL), Picks.ALL)
+    rest = "added to the site's next update" if pipeline.feeds_back else "dropped"
+    return f"{parts[which]}{', in one byte each' if pipeline.int8 else ''}; what does not is {rest}"
+
+
+def _stand(plan: Plan) -> list[str]:
+    """Say what a plan gives up on either side: whoever cannot see an update cannot judge it."""
+    mixture = plan.mixture()
+    if not mixture.work.shares:
+        return ["  nothing is shared, so there is nothing to read and nothing to spoil"]
+    if mixture.hides(View.EACH):
+        return [
+            "  privacy       no single update is read by whoever sums them",
+            "  robustness    no update can be judged by itself, so one site can pull the mean as far as all sites",
+            "                together may move it; a sum whose norm honest sites cannot make voids the round",
+            "  instead       without masks and encryption, median, trimmed_mean and screens can judge each update",
+        ]
+    judges = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
+    if judges:
+        held = f"each update is judged by {' and '.join(judges)}"
+    elif mixture.summed_unread:
+        held = "updates are summed unread, so one site can pull the mean as far as all sites together may move it"
+    else:
+        bounded = " beyond its clip" if plan.pipeline.clip else ""
+        held = f"each update counts as it comes, so one site can spoil the mean{bounded}"
+    return [
+        "  privacy       no site's update is hidden from the coordinator",
+        f"  robustness    {held}",
+        "  instead       quantise, masks and homomorphic hide each update, and then nobody can judge it",
+    ]
 
 
 def _proved(plan: Plan) -> list[str]:

@@ -20,9 +20,11 @@ from wardround.data.harmonise import Harmonise
 from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
+from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.logbook.rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
+from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
 from wardround.tasks.models import MODELS
 
@@ -37,12 +39,15 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "server": ("name", SERVERS, "sgd"),
     "aggregator": ("name", AGGREGATORS, "mean"),
     "protect": ("stage", STAGES, ""),
+    "screen": ("name", SCREENS, ""),
 }
 """Table -> the key that chooses, what may be chosen, and the default."""
 
 _TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int", "float"))
 _OPENER = "open_at"
 _STAGES = "protect"
+_PRIVACY = "privacy"
+_SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
 
@@ -75,10 +80,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in _TABLES:
+    for name in (*_TABLES, _PRIVACY):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -98,7 +103,9 @@ def parse(table: Table) -> Plan:
     }
     for name in ("model", "algorithm", "server", "aggregator"):
         components[name] = _choose(name, table.get(name, {}))
+    components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
+    components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
     return Plan(**components, **{key: value for key, value in vars(top).items() if value is not None})
 
@@ -118,11 +125,16 @@ def _source(table: dict[str, Any]) -> Source:
 
 
 def _pipeline(stages: Any, open_at: Any) -> Pipeline:
-    if not isinstance(stages, list) or not all(isinstance(stage, Mapping) for stage in stages):
-        raise PlanError(f'[[{_STAGES}]] must be a list of tables, one for each stage, each with its stage = "…"')
     if not isinstance(open_at, str):
         raise PlanError(f"{_OPENER} = {open_at!r} is no text")
-    return Pipeline(tuple(_choose(_STAGES, stage) for stage in stages), open_at)
+    return Pipeline(_chosen(_STAGES, stages), open_at)
+
+
+def _chosen(where: str, tables: Any) -> tuple[Any, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        key = CHOICES[where][0]
+        raise PlanError(f'[[{where}]] must be a list of tables, each with its {key} = "…"')
+    return tuple(_choose(where, table) for table in tables)
 
 
 def to_table(plan: Plan) -> dict[str, Any]:
@@ -132,6 +144,9 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[name] = _table_of(name, getattr(plan, name))
     table[_OPENER] = plan.pipeline.open_at
     table[_STAGES] = [_table_of(_STAGES, stage) for stage in plan.pipeline.stages]
+    if plan.privacy:
+        table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
+    table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {
         **_table_of("data", data.source),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wardround.algorithms import Local
 from wardround.core.versions import versions
 from wardround.metrics.intervals import Description
 from wardround.rounds.coordinator import RunResult
 from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
+from wardround.rounds.record import RoundRecord
+from wardround.study.coverage import covered, not_covered
 
 SCHEMA_VERSION = 1
 
@@ -38,13 +39,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "confusion": {name: found.confusion.tolist() for name, found in test.sites.items()},
         "sites": {name: _facts(facts) for name, facts in result.facts.items()},
         "not_tested": dict(result.test_failed),
-        "privacy": {
-            "epsilon": None,
-            "delta": None,
-            "unit": None,
-            "covered": [],
-            "not_covered": _left_the_sites(plan),
-        },
+        "privacy": _privacy(plan, records),
         "bytes": {
             "up": sum(record.bytes_up for record in records),
             "down": sum(record.bytes_down for record in records),
@@ -70,21 +65,17 @@ def failed(plan: Plan, reason: str) -> dict[str, Any]:
     }
 
 
-def _left_the_sites(plan: Plan) -> list[str]:
-    algorithm = plan.composed()
-    if algorithm.pooled:
-        return ["all images and labels: they lie in one place"]
-    return [*_left_of_updates(plan), "training losses", "numbers of examples", "test results"]
-
-
-def _left_of_updates(plan: Plan) -> list[str]:
-    pipeline = plan.pipeline
-    if isinstance(plan.algorithm, Local):
-        return []
-    left = ["weights and cut shares"] if pipeline.sums_frames else []
-    if pipeline.opens_at_sites:
-        return ["sums of updates, to the sites", *left]
-    return ["sums of updates" if pipeline.masks else "updates", *left]
+def _privacy(plan: Plan, records: Sequence[RoundRecord]) -> dict[str, Any]:
+    """Return the claim as it came out: epsilon from the events of the rounds, never from the plan."""
+    told = records[-1].privacy if records else None
+    claimed = plan.privacy is not None and told is not None and told["epsilon"] is not None
+    return {
+        "epsilon": told["epsilon"] if claimed and told is not None else None,
+        "delta": plan.privacy.delta if claimed and plan.privacy is not None else None,
+        "unit": plan.privacy.unit if claimed and plan.privacy is not None else None,
+        "covered": covered(plan) if claimed else [],
+        "not_covered": not_covered(plan),
+    }
 
 
 def _ledger(end: LedgerEnd) -> dict[str, Any]:

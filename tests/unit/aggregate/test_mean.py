@@ -82,4 +82,4 @@ def test_without_updates_the_sum_is_empty() -> None:
 def test_an_unknown_weighting_is_refused_by_name() -> None:
     with pytest.raises(PlanError, match="'exampels' is not one of examples, uniform"):
         Mean("exampels")
-    assert AGGREGATORS == {"mean": Mean}
+    assert AGGREGATORS["mean"] is Mean

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ import pytest
 from wardround.algorithms import Training
 from wardround.data.harmonise import Harmonise
 from wardround.data.sites import Parts
-from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.privacy import Privacy, epsilon_of
+from wardround.protect.clip import Clip
+from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
+from wardround.protect.quantise import Quantise
 from wardround.rounds.logbook.rules import COSIGNERS, LedgerRules
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
@@ -30,6 +34,7 @@ TABLES = [
     ("## `[data.harmonise]`", Harmonise),
     ("## `[evaluation]`", Evaluation),
     ("## `[ledger]`", LedgerRules),
+    ("## `[privacy]`", Privacy),
 ]
 
 
@@ -86,7 +91,7 @@ def test_the_stages_example_is_a_plan() -> None:
     block = next(found for found in blocks(PAGE, "toml") if "[[protect]]" in found)
     plan = parse({"name": "example", **tomllib.loads(block)})
     plan.check()
-    assert len(plan.pipeline.stages) == len(STAGES)
+    assert plan.pipeline.opens_at_sites
 
 
 def test_the_five_key_example_is_a_plan(tmp_path: Path) -> None:
@@ -109,10 +114,20 @@ def test_the_template_s_stages_are_a_plan_once_their_comment_signs_are_off() -> 
     head, mark, stages = TEMPLATE.read_text().partition("#   [[protect]]")
     plan = parse(tomllib.loads(head + "\n".join(line.removeprefix("#") for line in (mark + stages).splitlines())))
     plan.check()
-    assert [type(stage) for stage in plan.pipeline.stages] == list(STAGES.values())
+    assert [type(stage) for stage in plan.pipeline.stages] == [Clip, Quantise, Masks, Homomorphic]
     assert plan.pipeline.opens_at_sites
 
 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the fenced blocks of one language on a page."""
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_privacy_example_is_a_plan_whose_noise_meets_its_claim() -> None:
+    block = next(found for found in blocks(PAGE, "toml") if "[privacy]" in found)
+    plan = parse({"name": "example", **tomllib.loads(block)})
+    plan.check()
+    assert plan.guarantee is not None
+    assert plan.privacy is not None
+    spent = Counter(plan.guarantee.events_of_round() * plan.rounds)
+    assert 0.99 * plan.privacy.epsilon < epsilon_of(spent, plan.privacy.delta) <= plan.privacy.epsilon

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def test_the_joint_norm_is_at_most_the_bound(size: float, bound: float, seed: in
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_refused_before_the_clip(bad: float) -> None:
     with pytest.raises(SiteError, match="not finite"):
-        Clip(1.0).encode({"net/a": np.array([0.0, bad], np.float32)})
+        Clip(1.0).encode({"net/a": np.array([0.0, bad], np.float32)}, tiny.context())
 
 
 def test_a_norm_that_overflows_is_refused() -> None:

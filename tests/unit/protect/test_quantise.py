@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.errors import PlanError
-from wardround.protect.quantise import Quantise, follow_from, integer_weights, real_grid
+from wardround.protect.quantise import Quantise, RealGrid, follow_from, integer_weights
+from wardround.protect.row import Row
 
 WEIGHTS = {"net/a": np.linspace(-0.5, 0.25, 12, dtype=np.float32).reshape(3, 4), "stat/b": np.full(2, 3.0, np.float32)}
 
@@ -65,7 +66,7 @@ def test_the_norm_bound_holds_for_clipped_updates() -> None:
 
 
 def test_a_real_grid_changes_nothing() -> None:
-    grid = real_grid(WEIGHTS)
+    grid = RealGrid(Row.of(WEIGHTS))
     values, cut = grid.encode(WEIGHTS, np.random.default_rng(0))
     assert (grid.num_values, cut) == (14, 0.0)
     for name, value in grid.decode(values).items():

@@ -168,7 +168,7 @@ def test_wrong_entries_are_refused_and_nothing_changes(path: Path, name: str, fi
         ("", "site must be this site's name"),
         ("site = 3", "site must be this site's name"),
         ("site = ''", "site must be this site's name"),
-        ("site = 'north'\nplan = []", "'plan' is unknown, there are site, plans and peers"),
+        ("site = 'north'\nplan = []", "'plan' is unknown, there are site, plans, peers and budget"),
         ("site = 'north'\nplans = 'all'", "plans must be a list"),
         ("site = 'north'\nplans = [3]", "a plan is 3, not 64 hexadecimal digits"),
         ("site = 'north'\nplans = ['*']", "a plan is '\\*', not 64"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 
 from wardround.errors import RunError, SiteError, WireError
 from wardround.protect.lattice import LatticeKey, Sealer
@@ -31,7 +32,8 @@ class Sum:
         lattice = self.scheme.lattice
         self.sealer = Sealer(lattice, LatticeKey.new(lattice)) if lattice is not None else None
         sizes = {"net/a": self.scheme.part_values // 2, "net/b": 2 * self.scheme.part_values}
-        self.grid = pipeline.grid({name: np.ones(size, np.float32) for name, size in sizes.items()})
+        weights = {name: np.ones(size, np.float32) for name, size in sizes.items()}
+        self.grid = pipeline.grid(weights, tiny.context())
         rng = np.random.default_rng(0)
         change = {name: rng.uniform(-1e-3, 1e-3, size).astype(np.float32) for name, size in sizes.items()}
         values = [self.grid.encode(change, np.random.default_rng(seed))[0] for seed in range(2)]

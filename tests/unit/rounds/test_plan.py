@@ -16,16 +16,18 @@ from wardround.data.catalogue import SOURCES, Manifest
 from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
+from wardround.privacy import Privacy
 from wardround.protect.clip import Clip
-from wardround.protect.pipeline import Homomorphic, Masks, Pipeline
-from wardround.protect.quantise import Quantise
+from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation, Plan
+from wardround.screen import SCREENS
 from wardround.study.spec import from_json, to_json
 from wardround.tasks.models import MODELS, MonaiNet
 
 BASE = tiny.plan()
 
 # Valid values that differ from the defaults, for fields that do not take any value of their type.
+CLAIM = Privacy("image", 1e-5, epsilon=1.0)
 OTHER: dict[str, Any] = {
     "name": "other",
     "average_decay": 0.5,
@@ -57,6 +59,7 @@ OTHER: dict[str, Any] = {
     "val": 0.15,
     "test": 0.25,
     "alpha": 0.7,
+    "fraction": 0.5,
     "dab_threshold": 0.06,
     "open_at": "coordinator",
     "scheme": "ckks",
@@ -67,10 +70,20 @@ OTHER: dict[str, Any] = {
     "by": "site",
     "stem": "large",
     "stem_stride": 1,
+    "sampling_rate": 0.5,
+    "noise": "sum",
+    "mechanism": "discrete_gaussian",
+    "at": "coordinator",
+    "unit": "site",
+    "randomness": "seed",
+    "delta": 1e-6,
+    "noise_multiplier": 2.5,
+    "privacy": CLAIM,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
     ("ServerSgd", "nesterov"): {"momentum": 0.5},
+    ("Privacy", "noise_multiplier"): {"epsilon": 0.0, "noise_multiplier": 1.5},
 }
 
 
@@ -107,13 +120,13 @@ def other(value: Any, field: str) -> Any:
     return value + "x" if isinstance(value, str) else (*value, "x")
 
 
-STAGED = Pipeline((Clip(), Quantise(), Masks(), Homomorphic()))
-
-
 def variants() -> Iterator[Plan]:
     yield BASE
-    for place in range(len(STAGED.stages)):
-        yield dataclasses.replace(BASE, pipeline=Pipeline(STAGED.stages[place : place + 1]))
+    yield dataclasses.replace(BASE, privacy=CLAIM)
+    for stage in STAGES.values():
+        yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
+    for screen in SCREENS.values():
+        yield dataclasses.replace(BASE, screens=(screen(),))
     for key, registry in (
         ("model", MODELS),
         ("algorithm", ALGORITHMS),
@@ -156,10 +169,10 @@ def test_every_field_of_every_component_changes_the_digest() -> None:
 
 def test_every_component_has_a_digest_of_its_own() -> None:
     digests = {plan.digest() for plan in variants()}
-    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGED.stages)))
+    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert len(digests) == count - 5 + 1 - 1
+    assert len(digests) == count - 5 - 1 + 2  # and one with a claim
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:
@@ -192,9 +205,9 @@ def test_check_passes_what_makes_sense() -> None:
 @pytest.mark.parametrize(("key", "value"), [("sites_per_round", 4), ("quorum", 4)])
 def test_a_cohort_that_the_sites_cannot_make_up_is_refused(key: str, value: int) -> None:
     plan = tiny.plan(**{key: value})
-    plan.check_cohort(4)
+    plan.check(4)
     with pytest.raises(PlanError, match=f"{key} = 4, but only 3 sites train"):
-        plan.check_cohort(3)
+        plan.check(3)
 
 
 @pytest.mark.parametrize(

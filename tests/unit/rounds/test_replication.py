@@ -51,7 +51,7 @@ def step(of: Ward, site: str, groups: Sequence[Any] = (0,), round_index: int = 0
 def expected(of: Ward, *groups: Sequence[str]) -> str:
     """The digest of the state after a step that is taken here, from the updates themselves."""
     initial = tiny.make_bench(of.plan).initial
-    algorithm, grid = of.plan.composed(), of.plan.pipeline.grid(initial)
+    algorithm, grid = of.plan.composed(), of.plan.pipeline.grid(initial, tiny.context())
     sites = tuple(sorted(site for group in groups for site in group))
     tensors = grid.decode(np.asarray(sum(of.values(site) for site in sites)))
     mean = Aggregate(tensors, float(len(sites)), sites).mean()
@@ -197,7 +197,7 @@ class TestCatchingUp:
 def test_what_a_site_says_of_a_sum_is_what_the_opener_says(ward: Ward) -> None:
     """A site's word on a sum is what `Opening` says of it."""
     total = heavier(ward)
-    grid = ward.plan.pipeline.grid(tiny.make_bench(ward.plan).initial)
+    grid = ward.plan.pipeline.grid(tiny.make_bench(ward.plan).initial, tiny.context())
     opening = Opening(ward.scheme, grid, (EAST,), 1)
     opening.take(0, total, ward.sealer())
     with pytest.raises(SiteError) as refusal:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from wardround.errors import RunError, RunFolderError, TrustError
+from wardround.errors import PlanError, RunError, RunFolderError, TrustError
 from wardround.fabric.local import LocalFabric
 from wardround.protect.home import HOME, Home
 from wardround.protect.trust import Trust, approve
@@ -128,7 +128,7 @@ def test_encryption_without_masks_asks_for_an_acknowledgement(tmp_path: Path, mo
         return tiny.plan(data=SLIDE, protect=[tiny.CLIP, tiny.QUANTISE, {**tiny.PACKED, **more}])
 
     operator_of("site-1", set_up_sites(packed(), tmp_path, NAMES), monkeypatch)
-    with pytest.raises(TrustError, match="add a masks stage, or say honest_coordinator = true"):
+    with pytest.raises(PlanError, match="add a masks stage, or say honest_coordinator = true"):
         deployed(packed(), "site-1")
     said = packed(honest_coordinator=True)
     home = operator_of("site-1", set_up_sites(said, tmp_path, NAMES), monkeypatch)

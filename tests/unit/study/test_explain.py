@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import tiny
 
-from wardround.study.explain import explain
+from wardround.checker import RULES
+from wardround.errors import PlanError
+from wardround.study.explain import explain, refuse
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,26 @@ from wardround.study.explain import explain
             ["in the clear", "follows the protocol"],
         ),
         ({"protect": tiny.PIPELINES["ckks"]}, ["scheme = ckks", "N = 8192"], ["in the clear"]),
+        (
+            {"protect": tiny.COMPRESSED["topk and int8"], "aggregator": {"name": "median"}},
+            [
+                "coordinates that each site chooses",
+                "one byte each",
+                "added to the site's next update",
+                "judged by median",
+            ],
+            ["bytes per float", "spoil the mean"],
+        ),
+        (
+            {"protect": [{"stage": "randomk", "feedback": False}], "screen": [{"name": "norms"}]},
+            ["coordinates that the seed chooses", "is dropped", "norms (times = 3.0) -> mean", "judged by norms"],
+            ["one byte"],
+        ),
+        ({}, ["one site can spoil the mean\n", "epsilon, delta) covers nothing"], ["beyond its clip"]),
+        ({"protect": tiny.PIPELINES["clipped"]}, ["spoil the mean beyond its clip"], ["travels"]),
+        ({"protect": tiny.PIPELINES["masked"]}, ["no update can be judged by itself", "voids the round"], ["spoil"]),
+        ({"protect": tiny.PIPELINES["quantised"]}, ["summed unread"], ["no single update is read"]),
+        ({"algorithm": {"name": "local"}}, ["nothing to read and nothing to spoil"], ["instead"]),
     ],
 )
 def test_who_sees_what(settings: dict[str, Any], said: list[str], unsaid: list[str]) -> None:
@@ -46,3 +69,16 @@ def test_who_sees_what(settings: dict[str, Any], said: list[str], unsaid: list[s
         assert words in text
     for words in unsaid:
         assert words not in text
+
+
+def test_it_says_how_many_rules_were_checked() -> None:
+    assert explain(tiny.plan()).endswith(f"{len(RULES)} rules were checked, and the plan breaks none.")
+
+
+def test_every_rule_that_a_plan_breaks_is_cited() -> None:
+    refuse(tiny.plan())
+    broken = tiny.plan(protect=[tiny.TOPK, tiny.QUANTISE, tiny.MASKS], aggregator={"name": "median"})
+    with pytest.raises(PlanError) as refused:
+        refuse(broken)
+    assert re.findall(r"\(rule ([a-z-]+)\)", str(refused.value)) == ["each-behind-hides", "own-coordinates-summed"]
+    assert refused.value.rule == "each-behind-hides"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wardround.algorithms import FedAvg
+from wardround.algorithms.server import ServerAdam
 from wardround.data.catalogue import Slide
 from wardround.errors import PlanError
+from wardround.privacy import Privacy, epsilon_of
+from wardround.protect.clip import Clip
+from wardround.protect.noise import AddNoise
 from wardround.protect.pipeline import Homomorphic, Masks
 from wardround.protect.quantise import Quantise
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
+from wardround.study.run import train
 from wardround.study.spec import parse
 from wardround.tasks.models import SmallCnn
 
@@ -27,16 +34,40 @@ def test_the_keys_without_protections_become_a_plan() -> None:
     assert (plan.training.epochs, plan.training.batch_size) == (1.0, 32)
 
 
-@pytest.mark.parametrize("value", [1.2, 32, 0, "x", True])
-def test_a_protection_that_is_not_there_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(PlanError, match=r"^dp_epsilon = .* does not have yet: remove dp_epsilon"):
+@pytest.mark.parametrize("value", [0, -1.2, float("inf"), float("nan"), "1.2", True])
+def test_an_epsilon_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(PlanError, match=r"^dp_epsilon = .* is no positive number"):
         from_five_keys({"rounds": 1, "dp_epsilon": value})
+
+
+@pytest.mark.parametrize("sites", [2, 3, 4, None])
+def test_the_published_configuration_adds_its_noise_once_to_the_sealed_sum(sites: int | None) -> None:
+    plan = parse({"name": "x", **from_five_keys({**PUBLISHED, "clients_per_round": sites or 0})})
+    plan.check(4)
+    pipeline = plan.pipeline
+    assert [type(stage) for stage in pipeline.stages] == [Clip, Quantise, AddNoise, Masks, Homomorphic]
+    assert pipeline.opens_at_sites
+    assert pipeline.masks is not None
+    assert pipeline.masks.threshold == {2: 2, 3: 2, 4: 3, None: 3}[sites]
+    assert plan.privacy == Privacy("image", 1e-5, epsilon=1.2)
+    assert plan.server == ServerAdam(learning_rate=0.001, tau=1e-6)
+    assert plan.guarantee is not None
+    spent = Counter(plan.guarantee.events_of_round() * plan.rounds)
+    assert 0.99 * 1.2 < epsilon_of(spent, 1e-5) <= 1.2
+
+
+def test_an_epsilon_alone_lets_each_site_add_all_its_noise() -> None:
+    plan = parse({"name": "x", **from_five_keys({"rounds": 5, "dp_epsilon": 3})})
+    plan.check(4)
+    assert plan.pipeline.stages == (AddNoise(),)
+    assert plan.privacy == Privacy("image", 1e-5, epsilon=3.0)
 
 
 @pytest.mark.parametrize("bits", [4, 8, 16, 32])
 def test_he_precision_is_the_bits_of_one_value_in_a_masked_encrypted_sum(bits: int) -> None:
-    pipeline = parse({"name": "x", **from_five_keys({"he_precision": bits})}).pipeline
-    pipeline.check()
+    plan = parse({"name": "x", **from_five_keys({"he_precision": bits})})
+    plan.check()
+    pipeline = plan.pipeline
     assert pipeline.quantise == Quantise(bits=bits)
     assert pipeline.masks == Masks()
     assert pipeline.homomorphic == Homomorphic("packed")
@@ -49,9 +80,13 @@ def test_he_precision_out_of_range_is_refused(bits: Any) -> None:
         from_five_keys({"he_precision": bits})
 
 
-def test_the_published_configuration_is_refused_and_never_weakened() -> None:
-    with pytest.raises(PlanError, match="dp_epsilon"):
-        from_five_keys(PUBLISHED)
+def test_too_few_bits_for_noise_are_refused_and_never_weakened(tmp_path: Path) -> None:
+    plan = parse({"name": "x", **from_five_keys({**PUBLISHED, "he_precision": 8})})
+    with pytest.raises(PlanError, match="raise bits in the quantise stage"):
+        train(plan, tmp_path / "run", workers=0)
+
+
+def test_a_key_that_is_null_asks_for_nothing() -> None:
     assert from_five_keys({"rounds": 1, "dp_epsilon": None, "he_precision": None})["rounds"] == 1
 
 

@@ -121,7 +121,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown model": ({"model": {"name": "resnet19"}}, r"\[model\] name = 'resnet19' is unknown: did you mean"),
     "an unknown algorithm": ({"algorithm": {"name": "fedavgg"}}, "did you mean 'fedavg'"),
     "an unknown server": ({"server": {"name": "sdg"}}, "did you mean 'sgd'"),
-    "an unknown aggregator": ({"aggregator": {"name": "median"}}, r"\[aggregator\] name = 'median' is unknown"),
+    "an unknown aggregator": (
+        {"aggregator": {"name": "medain"}},
+        r"\[aggregator\] name = 'medain' is unknown: did you mean 'median'",
+    ),
     "a name that is no text": ({"model": {"name": 5}}, r"\[model\] name = 5 is unknown"),
     "text for a number": ({"rounds": "3"}, r"^rounds = '3': input should be a valid integer"),
     "a fraction of rounds": ({"rounds": 2.5}, r"^rounds = 2.5: "),
@@ -166,11 +169,11 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
                 table = {"data": {"sites": {key: name}}}
             if where == "data.intensity":
                 table = {"data": {"source": "manifest", "intensity": {key: name}}}
-            if where == "protect":
-                table = {"protect": [{key: name}]}
+            if where in ("protect", "screen"):
+                table = {where: [{key: name}]}
             written = to_table(parse({"name": "x", **table}))
             found = written["data"][where.partition(".")[2]] if "." in where else written[where]
-            assert (found[0] if where == "protect" else found)[key] == name
+            assert (found[0] if where in ("protect", "screen") else found)[key] == name
 
 
 MANIFEST: dict[str, Any] = {
