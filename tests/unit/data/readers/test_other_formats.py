@@ -71,6 +71,15 @@ def test_a_nifti_that_claims_a_thousand_million_voxels_is_refused_before_decodin
         read_volume(tmp_path / "a.nii.gz")
 
 
+def test_a_nifti_that_claims_endless_extensions_is_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    content = bytearray(nibabel.Nifti1Image(PICTURE.astype(np.int16)[..., None], np.eye(4)).to_bytes())
+    content[108:112] = np.array([1e9], "<f4").tobytes()  # vox_offset
+    content[348:360] = b"\1\0\0\0" + np.array([900_000_000, 6], "<i4").tobytes()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(DataError, match="bytes of header extensions"):
+        read_volume(tmp_path / "a.nii.gz")
+
+
 def test_texts_in_a_nifti_header_are_told_and_not_read(tmp_path: Path) -> None:
     named = nibabel.Nifti1Image(PICTURE.astype(np.int16)[..., None], np.eye(4))
     named.header["descrip"] = b"Quixote 1947"
