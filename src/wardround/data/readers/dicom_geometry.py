@@ -40,11 +40,6 @@ class Plane:
         """Unit vector across the slice."""
         return np.cross(self.along_row, self.along_column)
 
-    @property
-    def depth(self) -> float:
-        """Distance of the slice from the origin along its normal, in mm."""
-        return float(np.dot(self.position, self.normal))
-
 
 def planes_of(dataset: Dataset, frames: int) -> list[Plane | None]:
     """Return the plane of each frame; ``None`` where the file does not say."""
