@@ -22,6 +22,7 @@ from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric
+from wardround.ledger.log import Log
 from wardround.rounds.coordinator import Coordinator
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
@@ -52,8 +53,15 @@ class Linear:
 
 @dataclass
 class Watched:
-    """A journal that keeps the state after every round: what a site or the coordinator sees."""
+    """A journal that keeps the state after every round: what a site or the coordinator sees.
 
+    Attributes:
+        folder: of the ledger.
+        records: one for each round.
+        states: the state after each.
+    """
+
+    folder: Path
     records: list[RoundRecord] = field(default_factory=list)
     states: list[Tensors] = field(default_factory=list)
 
@@ -66,6 +74,20 @@ class Watched:
 
     def keep_roster(self, run: str, identities: Mapping[str, bytes]) -> None:
         """Forget them."""
+
+    def ledger(self) -> Log:
+        """Begin the log."""
+        return Log(self.folder)
+
+    def log_seed(self) -> bytes:
+        """Return a key that protects nothing: nobody reads this log."""
+        return bytes(32)
+
+    def checkpoint(self) -> None:
+        """Return that there is none."""
+
+    def keep_checkpoint(self, note: bytes) -> None:
+        """Forget it."""
 
     def commit(self, record: RoundRecord, state: Tensors) -> None:
         """Keep a round."""
@@ -112,7 +134,7 @@ def audited(plan: Plan, count: int, each: int, seed: int, folder: Path) -> tuple
         here = replace(here, origins=np.full(len(here), site))
         dealt[site] = SiteData(here, here.take(np.arange(2)), here.take(np.arange(2)))
     introduce_sites(folder, SITES)
-    journal = Watched()
+    journal = Watched(folder / "ledger")
     fabric = LocalFabric(SITES, opener_for(plan, dealt, folder))
     Coordinator(plan, fabric, journal).run()
     privacy = journal.records[-1].privacy

@@ -54,7 +54,7 @@ PLANS: dict[str, tuple[dict[str, Any], int]] = {
     "sum, image, all in 10 rounds, epsilon 4": (table("image", 4.0, 10, 1.0, "sum"), 1),
     "sum, patient, all in 10 rounds, epsilon 4": (table("patient", 4.0, 10, 1.0, "sum"), 2),
     "sum, image, a tenth in 40 rounds, epsilon 1.2": (table("image", 1.2, 40, 0.1, "sum"), 1),
-    "site, image, a fifth in 10 rounds of 2 steps, epsilon 4": (table("image", 4.0, 10, 0.2, "site", 2), 1),
+    "site, image, a fifth in 10 rounds of 2 steps, epsilon 2": (table("image", 2.0, 10, 0.2, "site", 2), 1),
 }
 """What is audited -> its plan, and the images of a canary."""
 

@@ -129,3 +129,56 @@ def test_the_seed_changes_the_model(tmp_path: Path) -> None:
     first = train(plan("fedavg"), tmp_path / "first", workers=0)
     other = train(replace(plan("fedavg"), seed=2), tmp_path / "other", workers=0)
     assert results(first)["model"] != results(other)["model"]
+
+
+PRIVATE: dict[str, dict[str, Any]] = {
+    "each step at each site": {
+        "algorithm": {"name": "dpsgd", "sampling_rate": 0.1, "expected_units": 5.0},
+        "training": {"steps": 2, "augment": "dihedral+colour", "learning_rate": 0.1},
+    },
+    "shares in a sealed sum": {
+        "algorithm": {"name": "dpsgd", "sampling_rate": 0.1, "expected_units": 15.0, "noise": "sum", "views": 2},
+        "training": {"augment": "dihedral+colour", "schedule": "cosine"},
+        "sites_per_round": 3,
+        "protect": [*tiny.SEALED, tiny.PACKED],
+    },
+    "site, the coordinator's": {"protect": [tiny.CLIP, {"stage": "noise", "at": "coordinator"}]},
+}
+
+
+def private(variant: str) -> Plan:
+    unit = "site" if variant.startswith("site") else "image"
+    claim = {"unit": unit, "delta": 1e-3, "noise_multiplier": 2.0, "randomness": "seed"}
+    return parse({**BASE, **PRIVATE[variant], "aggregator": tiny.UNIFORM, "privacy": claim})
+
+
+def spent(run: Path) -> list[Any]:
+    return [json.loads(line)["privacy"] for line in (run / "rounds.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("variant", PRIVATE)
+def test_seeded_noise_is_the_same_and_costs_the_same_encoded_or_not(tmp_path: Path, variant: str) -> None:
+    plain = train(private(variant), tmp_path / "plain", workers=0)
+    encoded = train(private(variant), tmp_path / "encoded", workers=0, encoded=True)
+    assert results(plain) == results(encoded)
+    assert spent(plain) == spent(encoded)
+    assert spent(plain)[-1]["epsilon"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", PRIVATE)
+def test_seeded_noise_is_the_same_in_worker_processes(tmp_path: Path, variant: str) -> None:
+    plain = train(private(variant), tmp_path / "plain", workers=0)
+    for workers in (1, 2):
+        apart = train(private(variant), tmp_path / str(workers), workers=workers)
+        assert results(apart) == results(plain)
+        assert spent(apart) == spent(plain)
+
+
+def test_noise_of_the_operating_system_is_another_each_time(tmp_path: Path) -> None:
+    variant = "site, the coordinator's"
+    plan = private(variant)
+    assert plan.privacy is not None
+    system = replace(plan, privacy=replace(plan.privacy, randomness="system"))
+    first, second = (results(train(system, tmp_path / str(index), workers=0)) for index in range(2))
+    assert first["states"] != second["states"]

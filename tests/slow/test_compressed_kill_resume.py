@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from test_kill_resume import Running, digests, finish, lines, model
+from test_kill_resume import Running, digests, finish, kill, lines, model
 
 pytestmark = pytest.mark.slow
 
@@ -68,13 +65,7 @@ def start(tmp_path: Path, plan: Path) -> Iterator[Callable[..., Running]]:
 
 def test_a_killed_coordinator_resumes_to_the_same_bytes(start: Callable[..., Running], undisturbed: Path) -> None:
     for rounds in (1, 3):
-        running = start("--resume")
-        running.wait_for(rounds)
-        workers = running.workers()
-        os.kill(running.process.pid, signal.SIGKILL)
-        running.process.wait()
-        assert not psutil.wait_procs(workers, timeout=20)[1]
-        assert rounds <= len(lines(running.run)) < 4
+        kill(start("--resume"), rounds, 4)
     running = start("--resume")
     finish(running)
     assert digests(running.run) == digests(undisturbed)

@@ -142,6 +142,16 @@ def start(tmp_path: Path, plan: Path) -> Iterator[Callable[..., Running]]:
         running.process.wait()
 
 
+def kill(running: Running, rounds: int, most: int) -> None:
+    """End the coordinator without warning once `rounds` are complete; its workers end by themselves."""
+    running.wait_for(rounds)
+    workers = running.workers()
+    os.kill(running.process.pid, signal.SIGKILL)
+    running.process.wait()
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    assert rounds <= len(lines(running.run)) < most
+
+
 def finish(running: Running) -> None:
     code, out, err = running.end()
     assert code == 0, err

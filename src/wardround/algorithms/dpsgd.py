@@ -95,7 +95,17 @@ class CalibratedDpSgd:
         return self.spec.work
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """Private steps at the site; for the noise of a sum, the learning rate at the server."""
+        """Private steps at the site; for the noise of a sum, the learning rate at the server.
+
+        Raises:
+            PlanError: the training asks for something that would have no effect.
+        """
+        if training.precision == "bf16":
+            raise PlanError(
+                "training precision = 'bf16' has no effect under dpsgd, whose gradients are float32: remove it"
+            )
+        if self.spec.noise == "sum":
+            _refuse_local_optimiser(training)
         if self.spec.noise == "site":
             return Algorithm(PrivateSteps(self, training), server)
         return Algorithm(ClippedSum(self, training), Paced(server, training, self.spec.expected_units))
@@ -109,6 +119,14 @@ class CalibratedDpSgd:
     def gradients(self, task: Classification, training: Training) -> UnitGradients:
         """Return what clips and sums."""
         return UnitGradients(task, self.spec.clip, AUGMENTATIONS[training.augment], self.spec.views)
+
+    def seed_torch(self, ctx: RoundContext) -> None:
+        """Seed augmentation and dropout as secretly as the noise.
+
+        An image that is gone leaves its random numbers to the next one. Nobody can tell where these are secret; whoever
+        could compute them would see all other gradients change with one image, by more than noise hides.
+        """
+        torch.manual_seed(int(Words.at(ctx, "torch", self.seeded).take(1)[0] >> np.uint64(1)))
 
     def drawn(self, units: np.ndarray, words: Words) -> np.ndarray:
         """Draw every unit with the same probability, apart from the others; return the rows of their images."""
@@ -139,7 +157,7 @@ class PrivateSteps:
     ) -> LocalResult:
         """Train for one round; see `LocalWork.run`. One event for each step."""
         refuse_mixed_records(network)
-        torch.manual_seed(ctx.entropy("torch"))
+        self.method.seed_torch(ctx)
         before = weights_of(network)
         optimiser = self.training.optimiser_for(network)
         restore_optimiser(optimiser, of_group(memory, "optimiser"))
@@ -194,7 +212,7 @@ class ClippedSum:
     ) -> LocalResult:
         """Return minus the clipped sum over the units drawn; see `LocalWork.run`."""
         refuse_mixed_records(network)
-        torch.manual_seed(ctx.entropy("torch"))
+        self.method.seed_torch(ctx)
         units = self.method.units_of(images)
         network.train()
         rows = self.method.drawn(units, Words.at(ctx, "sampling", self.method.seeded))
@@ -236,3 +254,23 @@ class Paced:
     def model(self, state: Tensors) -> Tensors:
         """Return what the inner step offers."""
         return self.inner.model(state)
+
+
+def _refuse_local_optimiser(training: Training) -> None:
+    """Refuse what only steps at a site would use.
+
+    Raises:
+        PlanError: the training sets it.
+    """
+    unused = {
+        "momentum": training.momentum,
+        "weight_decay": training.weight_decay,
+        "keep_optimiser": training.keep_optimiser,
+        "optimiser": training.optimiser != "sgd",
+    }
+    for key, is_set in unused.items():
+        if is_set:
+            raise PlanError(
+                f"training {key} has no effect where the noise is the sum's and the server takes the step: set it in "
+                "[server], or remove it"
+            )

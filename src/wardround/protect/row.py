@@ -78,5 +78,5 @@ class Row:
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=np.int64)
         if self.places is not None:
             ends = np.searchsorted(self.places, ends)
-        starts = [0, *ends[:-1].tolist()]
-        return tuple(zip(self.shapes, starts, ends.tolist(), strict=True))
+        borders = [0, *ends.tolist()]
+        return tuple(zip(self.shapes, borders[:-1], borders[1:], strict=True))

@@ -48,11 +48,13 @@ LEAKS: Mapping[str, str] = {
     "noisy sums of updates": "the sum of the sites' updates in each round",
     "models": "the model of each round",
     "models, but to the coordinator": "the model of each round, as the other sites and users get it",
+    "digests of updates": "digests of single updates in the ledger: who can compute an update recognises it",
     "training times": "how long each site trained",
     "who took part": "which sites took part in which rounds",
     "weights and cut shares": "each site's weight in the sum, and the share of its values that were cut",
     "training losses": "the training loss of each site in each round",
     "numbers of examples": "how many images each site holds",
+    "classes held": "which classes each site holds and, where the images are published, how many images of each",
     "test results": "results on validation and test images",
 }
 

@@ -12,6 +12,7 @@ from wardround.rounds.plan import Plan
 REPORTED = (
     "training losses",
     "numbers of examples",
+    "classes held",
     "training times",
     "who took part",
     "test results",
@@ -48,6 +49,8 @@ def _of_updates(plan: Plan) -> list[str]:
         return left
     if pipeline.opens_at_sites:
         return ["sums of updates, to the sites", *left]
+    if plan.privacy is not None and not pipeline.masks:
+        left = ["digests of updates", *left]
     return ["sums of updates" if pipeline.masks else "updates", *left]
 
 

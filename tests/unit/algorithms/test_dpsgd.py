@@ -140,6 +140,7 @@ def test_each_step_is_one_event_and_is_divided_by_the_public_number() -> None:
     training = Training(steps=3, learning_rate=1e-3)
     few, many = (run(DpSgd(0.5, units, 1.0), 1e-6, training) for units in (6.0, 60.0))
     assert few.events == many.events == (Gaussian(1e-6, 0.5),) * 3
+    assert few.used is None  # who was drawn stays secret, also from the ledger
     moved = [np.linalg.norm(np.concatenate([v.ravel() for v in result.change.values()])) for result in (few, many)]
     assert moved[0] == pytest.approx(10 * moved[1], rel=0.1)
 
@@ -175,6 +176,16 @@ def test_the_sum_leaves_the_site_without_noise_or_division_and_the_server_paces_
     after = algorithm.server.apply(algorithm.server.start(start), mean, ctx)
     name = "net/" + next(name for name, _ in task.build(0).named_parameters())
     assert np.allclose(after[name] - start[name], 0.2 * result.change[name] / 24.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_augmentation_is_as_secret_as_the_noise(seeded: bool) -> None:
+    """With the plan's seed, one image less would change every other's augmentation, and anybody could compute it."""
+    method = CalibratedDpSgd(DpSgd(1.0, 12.0, noise="sum"), "image", 0.0, seeded)
+    local = method.compose(Training(augment="dihedral+colour"), ServerSgd()).local
+    task = TASKS["small_cnn"]
+    first, second = (local.run(task, task.build(0), IMAGES, {}, {}, CTX).change for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first) == seeded
 
 
 def test_what_is_frozen_gets_neither_gradient_nor_noise() -> None:
@@ -236,6 +247,21 @@ def test_monai_networks_with_batch_norm_are_told() -> None:
 def test_a_choice_out_of_range_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(PlanError, match=says):
         DpSgd(**changes)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        Training(momentum=0.9),
+        Training(weight_decay=0.1),
+        Training(optimiser="adamw"),
+        Training(keep_optimiser=True),
+        Training(precision="bf16"),
+    ],
+)
+def test_training_that_would_have_no_effect_is_refused(training: Training) -> None:
+    with pytest.raises(PlanError, match="no effect"):
+        CalibratedDpSgd(DpSgd(noise="sum"), "image", 0.0, seeded=True).compose(training, ServerSgd())
 
 
 def test_without_a_claim_it_does_not_train() -> None:

@@ -21,7 +21,7 @@ def test_a_calibrated_run_meets_its_target_and_hardly_undercuts_it(epsilon: floa
 
 def test_the_events_own_failures_count_while_calibrating() -> None:
     clean = calibrated(1.0, 1e-5, lambda z: {DiscreteGaussian(z): 10})
-    assert calibrated(1.0, 1e-5, lambda z: {DiscreteGaussian(z, failure=9e-7): 10}) > clean
+    assert calibrated(1.0, 1e-5, lambda z: {DiscreteGaussian(z, failure=1e-7): 10}) > clean
 
 
 def test_a_target_that_no_noise_reaches_is_refused() -> None:
