@@ -245,7 +245,7 @@ def test_a_corrupt_image(ward: Path, refused: Callable[..., str]) -> None:
     (ward / "3.png").write_bytes((ward / "3.png").read_bytes()[:60])
     assert "3.png is damaged" in train(refused, ward)
     (ward / "3.png").write_bytes(b"this is no image")
-    assert "3.png is not a PNG" in train(refused, ward)
+    assert "3.png is no DICOM, NIfTI, PNG" in train(refused, ward)
 
 
 def test_a_pixel_that_is_not_finite(ward: Path, refused: Callable[..., str]) -> None:
