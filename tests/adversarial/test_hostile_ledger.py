@@ -118,7 +118,7 @@ LIES: dict[str, tuple[Bend, str]] = {
     "no places": (at(1, offering(lambda offer: replace(offer, places=()))), "is shown 0 of its own 4 entries"),
     "another attempt": (
         at(1, lambda body: Message({**body.fields, "attempt": 7}, body.tensors)),
-        "is said to be in the sum of round 0, and sent nothing",
+        "is said to have sent an update in round 0: it did not",
     ),
     "another plan": (at(0, showing(lambda shown: replace(shown, plan="5" * 64))), "of another run, or of another plan"),
     "other keys": (

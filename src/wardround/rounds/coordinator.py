@@ -245,6 +245,7 @@ class Coordinator:
             state_digest=digest,
             privacy={"spent": spent_by(collected, server.spent())} if self.plan.privacy else None,
             started=started,
+            refused=collected.refused,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:

@@ -36,6 +36,7 @@ class Collected:
         total: the sum, where it was formed in the clear.
         groups: numbers of the opened groups, where frames were summed.
         spent: site -> noise that it added, one event for each; also of sites that were lost later on.
+        refused: see `RoundRecord.refused`.
     """
 
     sites: tuple[str, ...]
@@ -47,6 +48,7 @@ class Collected:
     total: Aggregate | None = None
     groups: tuple[int, ...] = ()
     spent: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Exchange(Protocol):
@@ -90,7 +92,16 @@ class ClearExchange:
             site: {**said, "weight": self.plan.aggregator.share(said["num_examples"])}
             for site, said in inbox.accepted.items()
         }
-        return Collected(total.sites, accepted, inbox.failed, down, inbox.bytes_up, total=total, spent=inbox.spent)
+        return Collected(
+            total.sites,
+            accepted,
+            inbox.failed,
+            down,
+            inbox.bytes_up,
+            total=total,
+            spent=inbox.spent,
+            refused=inbox.refused,
+        )
 
     def _screened(self, inbox: Inbox, answers: Iterable[Answer]) -> Iterable[Update]:
         """Return the updates that every screen lets through; only screens need all of a round at once."""

@@ -36,6 +36,7 @@ class Inbox:
         guarantee: what noise the plan asks for; ``None`` where it claims nothing.
         accepted: site -> what `RoundRecord.accepted` says of it.
         failed: site -> why its answer does not count.
+        refused: site -> what `accepted` said of an update that was judged and left out; the reason is in `failed`.
         bytes_up: bytes of the accepted updates.
         spent: site -> noise that it says it added, one event for each.
     """
@@ -47,6 +48,7 @@ class Inbox:
     guarantee: Guarantee | None = None
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
     bytes_up: int = 0
     spent: dict[str, tuple[Event, ...]] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class Inbox:
     def refuse(self, reasons: Mapping[str, str]) -> None:
         """Count updates that were read as failures; the bytes that they took stay counted."""
         for site, reason in reasons.items():
-            del self.accepted[site]
+            self.refused[site] = self.accepted.pop(site)
             self.failed[site] = reason
 
     def _read(self, answer: Answer) -> Update:

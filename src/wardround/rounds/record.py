@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from wardround.core.update import Tensors
@@ -30,6 +30,8 @@ class RoundRecord:
         privacy: ``spent``, site -> events of this round with their counts, and ``epsilon`` so far, the largest of all
             sites, at ``delta`` (no epsilon where none is finite); ``None`` where the plan claims nothing.
         started: SHA-256 of what the sites were given to train from; see `ledger.entries.Broadcast`.
+        refused: site -> what `accepted` would say of its update, for those of `failed` whose update was judged and left
+            out.
     """
 
     round: int
@@ -44,6 +46,7 @@ class RoundRecord:
     state_digest: str
     privacy: Mapping[str, Any] | None = None
     started: str = ""
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -54,6 +57,8 @@ class RoundRecord:
         values = asdict(self)
         if self.privacy is None:
             del values["privacy"]
+        if not self.refused:
+            del values["refused"]
         return values
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 from wardround.core.codec import canonical_json
 from wardround.core.files import write_atomically
 from wardround.errors import SiteError
-from wardround.ledger.entries import ACCEPTED, Broadcast, DataUse, UpdateCommitment, Verdict
+from wardround.ledger.entries import Broadcast, DataUse, UpdateCommitment, Verdict
 
 _KIND = "contribution"
 _ROUNDS_KEPT = 2
@@ -40,12 +40,13 @@ class Contribution:
     use_root: str = ""
     use_count: int = 0
 
-    def entries(self, site: str, weight: float) -> list[bytes]:
-        """Return what the ledger must hold of an accepted update, in the order in which places are shown."""
+    def entries(self, verdict: Verdict) -> list[bytes]:
+        """Return what the ledger must hold of this update, in the order in which places are shown."""
+        site = verdict.site
         found = [
             Broadcast(self.round, self.broadcast),
             UpdateCommitment(self.round, site, self.digest, self.size_bytes),
-            Verdict(self.round, site, ACCEPTED, weight, ""),
+            verdict,
         ]
         used = [DataUse(self.round, site, self.use_root, self.use_count)] if self.use_root else []
         return [entry.to_bytes() for entry in (*found, *used)]

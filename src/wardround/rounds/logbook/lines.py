@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from wardround.ledger.entries import (
     ACCEPTED,
     FAILED,
+    REFUSED,
     AggregateDigest,
     Broadcast,
     DataUse,
     Entry,
+    PrivacyEvent,
     RoundClosed,
     UpdateCommitment,
     Verdict,
@@ -30,29 +32,44 @@ def lines_of(record: RoundRecord) -> list[Entry]:
     """
     lines: list[Entry] = [Broadcast(record.round, record.started)]
     for site in record.cohort:
-        said = record.accepted.get(site)
-        if said is None:
-            lines.append(Verdict(record.round, site, FAILED, 0, as_reason(record.failed.get(site, ""))))
-            continue
-        lines.append(UpdateCommitment(record.round, site, said["digest"], said["bytes"]))
-        lines.append(Verdict(record.round, site, ACCEPTED, said["weight"], ""))
-        if said.get("use_root"):
+        said = record.accepted.get(site) or record.refused.get(site)
+        if said is not None:
+            lines.append(UpdateCommitment(record.round, site, said["digest"], said["bytes"]))
+        lines.append(_verdict(record, site))
+        if said is not None and said.get("use_root"):
             lines.append(DataUse(record.round, site, said["use_root"], said["use_count"]))
+    lines += _noise(record)
     lines.append(AggregateDigest(record.round, record.state_digest))
     lines.append(RoundClosed(record.round, record.bytes_up, record.bytes_down))
     return lines
 
 
+def _verdict(record: RoundRecord, site: str) -> Verdict:
+    if site in record.accepted:
+        return Verdict(record.round, site, ACCEPTED, record.accepted[site]["weight"], "")
+    verdict = REFUSED if site in record.refused else FAILED
+    return Verdict(record.round, site, verdict, 0, as_reason(record.failed.get(site, "")))
+
+
+def _noise(record: RoundRecord) -> Iterator[PrivacyEvent]:
+    """Yield an entry for each kind of noise that was added at a site, or for its account."""
+    told = record.privacy or {}
+    for site, events in told.get("spent", {}).items():
+        for event, count in events:
+            said = ", ".join(f"{name} {value}" for name, value in event.items())
+            yield PrivacyEvent(record.round, site, f"{said}; {count} times", told.get("epsilon"), told["delta"])
+
+
 def shown(lines: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return site -> the entries of a round that are about it, in the order in which it asks for them to co-sign.
 
-    An accepted update stands there with what it was trained from, another with its verdict alone; a site that was not
-    asked is not there.
+    An update stands there with what it was trained from; where there is none, the verdict stands alone. A site that was
+    not asked is not there. What noise costs is computed from all rounds and all sites, so that no site is asked for it.
     """
     found: dict[str, list[Entry]] = {}
     for entry in lines:
         site = getattr(entry, "site", "")
-        if site:
+        if site and not isinstance(entry, PrivacyEvent):
             before = lines[:1] if isinstance(entry, UpdateCommitment) else []
             found.setdefault(site, [*before]).append(entry)
     return found

@@ -20,6 +20,7 @@ from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.cosign import Offer
 from wardround.ledger.entries import (
     ACCEPTED,
+    FAILED,
     AggregateDigest,
     DataUseKey,
     Entry,
@@ -163,17 +164,17 @@ class Witnessing:
             return []
         if not isinstance(shown, Verdict) or (shown.site, shown.round) != (self._site, round_index):
             raise LedgerError(f"site {self._site!r} is shown {shown.what} as its verdict of round {round_index}")
-        if shown.verdict != ACCEPTED:
+        if shown.verdict == FAILED:
             return [shown.to_bytes()]
         sent = self._contributions.of(round_index, number_of(body, "attempt"))
         if sent is None:
-            raise LedgerError(f"site {self._site!r} is said to be in the sum of round {round_index}, and sent nothing")
-        if sent.weight is not None and sent.weight != shown.weight:
+            raise LedgerError(f"site {self._site!r} is said to have sent an update in round {round_index}: it did not")
+        if shown.verdict == ACCEPTED and sent.weight not in (None, shown.weight):
             raise LedgerError(
                 f"site {self._site!r} is logged with weight {shown.weight:g} in round {round_index}, and has "
                 f"{sent.weight:g}"
             )
-        return sent.entries(self._site, shown.weight)
+        return sent.entries(shown)
 
     def _opening(self, shown: Entry | None) -> list[bytes]:
         run, keys = self._file.run, self._keyring.keys

@@ -46,7 +46,7 @@ def record(index: int, accepted: Sequence[str] = ("east",), failed: Sequence[str
         2,
         {},
         DIGEST,
-        DIGEST,
+        started=DIGEST,
     )
 
 

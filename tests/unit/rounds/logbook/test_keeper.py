@@ -13,9 +13,10 @@ from rigged import Memory
 from wardround.core.codec import Message
 from wardround.errors import PlanError, RunError
 from wardround.ledger.checkpoint import Checkpoint
+from wardround.ledger.entries import PrivacyEvent
 from wardround.ledger.notes import Note
 from wardround.rounds.logbook.history import History, read_history
-from wardround.rounds.logbook.lines import lines_of
+from wardround.rounds.logbook.lines import lines_of, verdict_in
 from wardround.rounds.plan import Plan
 
 COSIGNED = {"cosign": "sites"}
@@ -191,7 +192,7 @@ def test_a_checkpoint_that_was_lost_is_signed_again(tmp_path: Path) -> None:
 
 
 def test_one_site_alone_cannot_co_sign(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="central has one site"):
+    with pytest.raises(PlanError, match="rule cosigned-alone"):
         plan(algorithm={"name": "central"}).check()
     with pytest.raises(PlanError, match="one site alone cannot co-sign"):
         plan().check_cohort(1)
@@ -200,3 +201,39 @@ def test_one_site_alone_cannot_co_sign(tmp_path: Path) -> None:
 def test_plain_runs_end_in_the_same_model_whoever_signs(tmp_path: Path) -> None:
     runs = [rigged.run(plan(ledger=rules), tmp_path / str(i))[0] for i, rules in enumerate(({}, COSIGNED))]
     assert len({run.model_sha256 for run in runs}) == 1
+
+
+def test_a_refused_update_stands_there_with_its_commitment_and_its_reason(tmp_path: Path) -> None:
+    def tamper(asked: str, site: str, answer: Message) -> Message:
+        if asked == "train" and site == "north":
+            return Message(answer.fields, {name: 1000 * value for name, value in answer.tensors.items()})
+        return answer
+
+    of = plan(quorum=2, screen=[{"name": "norms"}])
+    result, journal, _ = rigged.run(of, tmp_path, tamper)
+    lines = [entry for entry in history_of(journal).rounds[0] if getattr(entry, "site", "") == "north"]
+    assert [entry.kind for entry in lines] == ["update", "verdict", "data-use"]
+    verdict = verdict_in(lines)
+    assert verdict is not None
+    assert (verdict.verdict, verdict.weight) == ("refused", 0)
+    assert "norm" in verdict.reason
+    told = [event for record in journal.records for event in record.events]
+    assert any("site north did not co-sign" in event for event in told)  # what was judged is not what it sent
+    assert result.ledger.cosigned == tiny.NAMES  # nothing of its own is in the end, and its history holds
+
+
+def test_noise_and_its_cost_stand_there(tmp_path: Path) -> None:
+    of = plan(
+        rounds=2,
+        protect=[{"stage": "clip", "norm": 1.0}, {"stage": "noise"}],
+        aggregator={"weighting": "uniform"},
+        privacy={"unit": "site", "noise_multiplier": 2.0, "delta": 1e-5},
+    )
+    result, journal, _ = rigged.run(of, tmp_path)
+    found = [entry for lines in history_of(journal).rounds for entry in lines if isinstance(entry, PrivacyEvent)]
+    assert len(found) == 2 * len(tiny.NAMES)
+    assert all("noise_multiplier 2.0" in entry.event for entry in found)
+    costs = [entry.epsilon or 0 for entry in found]
+    assert 0 < costs[0] < costs[-1]
+    assert costs[-1] == journal.records[-1].privacy["epsilon"]  # type: ignore[index]
+    assert result.ledger.final

@@ -10,7 +10,7 @@ import tiny
 
 from wardround.errors import LedgerError, SiteError
 from wardround.ledger.data_use import pixels_digest
-from wardround.ledger.entries import read_entry
+from wardround.ledger.entries import ACCEPTED, Verdict, read_entry
 from wardround.ledger.note_keys import ED25519, Key
 from wardround.protect.vault import Vault
 from wardround.rounds.keyring import Keyring
@@ -20,6 +20,7 @@ from wardround.rounds.logbook.used_images import UsedImages, list_path, read_key
 from wardround.study.simulation import introduce_sites, simulated
 
 RUN, DIGEST = "ab" * 32, "5" * 64
+VERDICT = Verdict(4, "east", ACCEPTED, 3, "")
 
 
 def sent(round_index: int, attempt: int = 0, **changes: object) -> Contribution:
@@ -46,9 +47,9 @@ def test_contributions_of_two_rounds_are_kept_across_restarts(tmp_path: Path) ->
 
 
 def test_an_accepted_update_asks_for_its_entries(tmp_path: Path) -> None:
-    with_list = sent(4, use_root=DIGEST, use_count=7).entries("east", 3)
+    with_list = sent(4, use_root=DIGEST, use_count=7).entries(VERDICT)
     assert [read_entry(entry).kind for entry in with_list] == ["broadcast", "update", "verdict", "data-use"]
-    assert len(sent(4).entries("east", 3)) == 3
+    assert len(sent(4).entries(VERDICT)) == 3
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"0": 1}'])
