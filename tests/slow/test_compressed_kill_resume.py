@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from test_kill_resume import Running, digests, finish, lines, model
+from test_kill_resume import Running, digests, finish, lines, model, starting
 
 pytestmark = pytest.mark.slow
 
@@ -54,26 +51,15 @@ def undisturbed(plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, plan: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def begin(*options: str) -> Running:
-        started.append(Running(plan, tmp_path / "run", "--workers", "2", *options))
-        return started[-1]
-
-    yield begin
-    for running in started:
-        running.process.kill()
-        running.process.wait()
+    with starting(plan, tmp_path / "run") as begin:
+        yield begin
 
 
 def test_a_killed_coordinator_resumes_to_the_same_bytes(start: Callable[..., Running], undisturbed: Path) -> None:
     for rounds in (1, 3):
         running = start("--resume")
         running.wait_for(rounds)
-        workers = running.workers()
-        os.kill(running.process.pid, signal.SIGKILL)
-        running.process.wait()
-        assert not psutil.wait_procs(workers, timeout=20)[1]
+        running.kill()
         assert rounds <= len(lines(running.run)) < 4
     running = start("--resume")
     finish(running)
