@@ -24,7 +24,7 @@ def main() -> None:
     """Train as a user would, and write what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        command = [sys.executable, "-m", "wardround.cli.main", "train", str(PUBLISHED), "--out", f"{folder}/run"]
+        command = [str(Path(sys.executable).with_name("wardround")), "train", str(PUBLISHED), "--out", f"{folder}/run"]
         subprocess.run(command, check=True)
         wall_s = time.perf_counter() - began
         used = resource.getrusage(resource.RUSAGE_CHILDREN)

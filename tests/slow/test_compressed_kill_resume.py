@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_kill_resume import Running, digests, finish, lines, model, starting
+from test_kill_resume import Running, digests, finish, kill, lines, model, starting
 
 pytestmark = pytest.mark.slow
 
@@ -57,10 +57,7 @@ def start(tmp_path: Path, plan: Path) -> Iterator[Callable[..., Running]]:
 
 def test_a_killed_coordinator_resumes_to_the_same_bytes(start: Callable[..., Running], undisturbed: Path) -> None:
     for rounds in (1, 3):
-        running = start("--resume")
-        running.wait_for(rounds)
-        running.kill()
-        assert rounds <= len(lines(running.run)) < 4
+        kill(start("--resume"), rounds, 4)
     running = start("--resume")
     finish(running)
     assert digests(running.run) == digests(undisturbed)

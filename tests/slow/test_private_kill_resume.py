@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from test_kill_resume import Running, digests, finish, lines, model
+from test_kill_resume import Running, digests, finish, kill, lines, model
 
 from wardround.privacy import Event
 from wardround.rounds.events import events_of
@@ -110,13 +107,7 @@ def test_a_killed_coordinator_resumes_to_the_same_bytes_and_nothing_goes_unpaid(
     start: Callable[..., Running], undisturbed: Path, plan: tuple[Path, int]
 ) -> None:
     for rounds in KILLS:
-        running = start("--resume")
-        running.wait_for(rounds)
-        workers = running.workers()
-        os.kill(running.process.pid, signal.SIGKILL)
-        running.process.wait()
-        assert not psutil.wait_procs(workers, timeout=20)[1]
-        assert rounds <= len(lines(running.run)) < ROUNDS
+        kill(start("--resume"), rounds, ROUNDS)
     running = start("--resume")
     finish(running)
     assert digests(running.run) == digests(undisturbed)

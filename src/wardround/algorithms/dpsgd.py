@@ -95,7 +95,17 @@ class CalibratedDpSgd:
         return self.spec.work
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """Private steps at the site; for the noise of a sum, the learning rate at the server."""
+        """Private steps at the site; for the noise of a sum, the learning rate at the server.
+
+        Raises:
+            PlanError: the training asks for something that would have no effect.
+        """
+        if training.precision == "bf16":
+            raise PlanError(
+                "training precision = 'bf16' has no effect under dpsgd, whose gradients are float32: remove it"
+            )
+        if self.spec.noise == "sum":
+            _refuse_local_optimiser(training)
         if self.spec.noise == "site":
             return Algorithm(PrivateSteps(self, training), server)
         return Algorithm(ClippedSum(self, training), Paced(server, training, self.spec.expected_units))
@@ -244,3 +254,23 @@ class Paced:
     def model(self, state: Tensors) -> Tensors:
         """Return what the inner step offers."""
         return self.inner.model(state)
+
+
+def _refuse_local_optimiser(training: Training) -> None:
+    """Refuse what only steps at a site would use.
+
+    Raises:
+        PlanError: the training sets it.
+    """
+    unused = {
+        "momentum": training.momentum,
+        "weight_decay": training.weight_decay,
+        "keep_optimiser": training.keep_optimiser,
+        "optimiser": training.optimiser != "sgd",
+    }
+    for key, is_set in unused.items():
+        if is_set:
+            raise PlanError(
+                f"training {key} has no effect where the noise is the sum's and the server takes the step: set it in "
+                "[server], or remove it"
+            )

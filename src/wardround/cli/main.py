@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from wardround.cli import check, demo, init, keys, ledger, predict, report, site, train
+from wardround.cli import check, data, demo, init, keys, ledger, predict, report, site, train
 from wardround.errors import WardroundError
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 for verb in (demo, init, check, train, predict, report):
     app.command()(getattr(verb, verb.__name__.rpartition(".")[2]))
+app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 app.add_typer(site.app, name="site")
 app.add_typer(ledger.app, name="ledger")

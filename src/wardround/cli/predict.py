@@ -10,7 +10,12 @@ import typer
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    files: Annotated[list[Path], typer.Argument(help="Images: PNG, JPEG or TIFF.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Images: PNG, JPEG or TIFF; for a run on a manifest, DICOM and NIfTI too.", show_default=False
+        ),
+    ],
     site: Annotated[str | None, typer.Option(help="Whose personal weights to use, if the plan has any.")] = None,
 ) -> None:
     """Apply a trained model to images; prints CSV: file, predicted class, one probability per class."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from wardround.core.codec import canonical_json
+from wardround.core.files import write_atomically
 from wardround.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+BLOCK = 64
+"""Images of one checksum: what is made anew after a crash is less than two blocks for each process."""
 
 
 def cache_folder() -> Path:
@@ -43,66 +48,95 @@ def fingerprint(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def cached_pixels(
-    key: Mapping[str, str | int], shape: tuple[int, int, int, int], fill: Callable[[np.ndarray], None]
-) -> np.ndarray:
-    """Return the pixels that belong to `key`, made by `fill` the first time and memory-mapped read-only.
+@dataclass(frozen=True)
+class CacheFile:
+    """One file of pixels, ``<name>.npy``, with its checksums in ``<name>.json`` beside it.
 
-    The file is written beside its final place and moved there in one step, so that a killed process, or a second one at
-    the same time, leaves no half-written cache. A file that does not have the expected shape is made again.
-
-    Args:
-        key: JSON values that the pixels depend on; their digest names the file.
+    Attributes:
+        path: of the pixels.
         shape: ``(M, H, W, C)``.
-        fill: writes all pixels into the uint8 array it is given.
-
-    Returns:
-        uint8 `shape`, read-only.
-
-    Raises:
-        DataError: the cache folder cannot be written; and whatever `fill` raises.
     """
-    name = hashlib.sha256(canonical_json({**key, "format": FORMAT_VERSION, "shape": list(shape)})).hexdigest()
-    path = cache_folder() / f"{name}.npy"
-    if not _is_whole(path, shape):
-        _write(path, shape, fill)
-    mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+
+    path: Path
+    shape: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, key: Mapping[str, Any], shape: tuple[int, int, int, int]) -> CacheFile:
+        """Return the file that belongs to `key`: JSON values that the pixels depend on, whose digest names it."""
+        name = hashlib.sha256(canonical_json({**key, "format": FORMAT_VERSION, "shape": list(shape)})).hexdigest()
+        return cls(cache_folder() / f"{name}.npy", shape)
+
+    @property
+    def facts_path(self) -> Path:
+        """Where checksums and refusals stand."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def part(self) -> Path:
+        """Where the pixels lie until all are there."""
+        return self.path.with_suffix(".part")
+
+    @property
+    def journal(self) -> Path:
+        """Which blocks of `part` are done, one JSON line each."""
+        return self.path.with_suffix(".journal")
+
+    @property
+    def num_blocks(self) -> int:
+        """How many blocks the images make."""
+        return -(-self.shape[0] // BLOCK)
+
+    def facts(self) -> dict[str, Any] | None:
+        """Return what was written with `finish`; ``None`` if it is not there or not whole."""
+        try:
+            found = json.loads(self.facts_path.read_bytes())
+        except (OSError, ValueError):  # absent or cut short: the pixels are made again
+            return None
+        return found if isinstance(found, dict) and {"blocks", "refused", "notes", "stamp"} <= set(found) else None
+
+    def is_whole(self, thorough: bool = False) -> bool:
+        """Whether the pixels are those that were written.
+
+        Args:
+            thorough: compare every checksum, also when size and modification time are as they were.
+        """
+        facts = self.facts()
+        if facts is None or self.mapped() is None:
+            return False
+        return bool((not thorough and facts["stamp"] == self._stamp()) or facts["blocks"] == self._checksums())
+
+    def mapped(self) -> np.ndarray | None:
+        """Return the pixels, memory-mapped read-only; ``None`` if the file is absent, cut short or of another shape."""
+        return self._mapped(self.path, "r")
+
+    def mapped_part(self) -> np.ndarray | None:
+        """Return `part`, memory-mapped for writing; ``None`` if it is absent, cut short or of another shape."""
+        return self._mapped(self.part, "r+")
+
+    def _mapped(self, path: Path, mode: Literal["r", "r+"]) -> np.ndarray | None:
+        try:
+            found: np.ndarray = np.load(path, mmap_mode=mode if self.shape[0] else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return found if found.shape == self.shape and found.dtype == np.uint8 else None
+
+    def finish(self, checksums: list[str], refused: Mapping[int, str], notes: Mapping[str, int]) -> None:
+        """Put the pixels in their place, in one step, and beside them their checksums and what was said of images."""
+        self.part.replace(self.path)
+        said = {"refused": {str(row): why for row, why in refused.items()}, "notes": dict(notes)}
+        facts = {"blocks": checksums, **said}
+        write_atomically(self.facts_path, canonical_json({**facts, "stamp": self._stamp()}))
+        self.journal.unlink(missing_ok=True)
+
+    def _stamp(self) -> list[int]:
+        seen = self.path.stat()
+        return [seen.st_size, seen.st_mtime_ns]
+
+    def _checksums(self) -> list[str]:
+        pixels = self.mapped()
+        return [] if pixels is None else [checksum(pixels, block) for block in range(self.num_blocks)]
 
 
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # absent, cut short or not an array: in each case it is made again
-        return False
-    return bool(mapped.shape == shape and mapped.dtype == np.uint8)
-
-
-def _write(path: Path, shape: tuple[int, int, int, int], fill: Callable[[np.ndarray], None]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:16], suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise DataError(
-            f"the cache folder {path.parent} cannot be written ({error.strerror}): set WARDROUND_CACHE to one that can"
-        ) from None
-    try:
-        _fill_file(part, shape, fill)
-        Path(part).replace(path)
-    except OSError as error:
-        raise DataError(
-            f"the cache file {path} cannot be written ({error.strerror}): free some space or set WARDROUND_CACHE"
-        ) from None
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
-def _fill_file(part: str, shape: tuple[int, int, int, int], fill: Callable[[np.ndarray], None]) -> None:
-    if 0 in shape:
-        with Path(part).open("wb") as file:
-            np.save(file, np.empty(shape, dtype=np.uint8))
-        return
-    block = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-    fill(block)
-    block.flush()
+def checksum(pixels: np.ndarray, block: int) -> str:
+    """Return the SHA-256 of one block of pixels."""
+    return hashlib.sha256(pixels[block * BLOCK : (block + 1) * BLOCK].tobytes()).hexdigest()

@@ -45,7 +45,7 @@ def decode_image(file: IO[bytes], name: str, size_px: int, channels: int) -> np.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about size and odd metadata; size is checked here
             with Image.open(file, formats=FORMATS) as image:
-                _refuse_unusual(image, name)
+                refuse_unusual(image, name)
                 image.draft(mode, (2 * size_px, 2 * size_px))  # JPEG only: decodes at 1/2, 1/4 or 1/8 of the size
                 scaled = _eight_bit(image, name).convert(mode).resize((size_px, size_px), Image.Resampling.BILINEAR)
     except Image.DecompressionBombError:
@@ -83,7 +83,12 @@ def with_progress(items: Iterable[Item], total: int, what: str) -> Iterable[Item
     return track(items, description=what, total=total, console=Console(stderr=True), transient=True)
 
 
-def _refuse_unusual(image: Image, name: str) -> None:
+def refuse_unusual(image: Image, name: str) -> None:
+    """Refuse a picture with more than `MAX_PIXELS` pixels or several frames, before it is decoded.
+
+    Raises:
+        DataError: it is one.
+    """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise DataError(f"{name} has {width} x {height} pixels, more than {MAX_PIXELS}: scale it down before use")

@@ -54,6 +54,7 @@ LEAKS: Mapping[str, str] = {
     "weights and cut shares": "each site's weight in the sum, and the share of its values that were cut",
     "training losses": "the training loss of each site in each round",
     "numbers of examples": "how many images each site holds",
+    "classes held": "which classes each site holds and, where the images are published, how many images of each",
     "test results": "results on validation and test images",
 }
 

@@ -18,6 +18,8 @@ from wardround.protect.pipeline import Pipeline
 from wardround.protect.row import Row
 
 LARGEST_GAP = 1e-6
+"""What a site may say that its sum of shares is off a discrete Gaussian; see `DiscreteGaussian`."""
+
 MOST_LENGTH = 256
 """A site's clip may be this many times a unit's: beyond, rounding to float32 could move a sum further than a unit."""
 

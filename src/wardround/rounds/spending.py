@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,18 +61,28 @@ class Account:
             raise SiteError("this site's privacy budget for these data is spent: its operator may raise it, or not")
 
     def add(self, events: Iterable[Event]) -> None:
-        """Enter noise that was made; when this returns, it is on the disk.
+        """Enter noise that was made; when this returns, it is on the disk. Two runs at once wait for each other.
 
         Raises:
-            SiteError: the file is damaged or cannot be written; then nothing of the update may leave.
+            SiteError: the file is damaged or cannot be written, or another run spent the budget meanwhile; then nothing
+                of the update may leave.
         """
-        accounts = self._read()
-        accounts[self._key] = events_to_json((self.spent() + Counter(events)).elements())
+        made = list(events)
         try:
             make_private_folder(self.path.parent)
-            write_private(self.path, canonical_json({"version": VERSION, "accounts": accounts}))
+            with self._alone():
+                self.check(made)
+                accounts = self._read()
+                accounts[self._key] = events_to_json((self.spent() + Counter(made)).elements())
+                write_private(self.path, canonical_json({"version": VERSION, "accounts": accounts}))
         except (OSError, TrustError) as error:
             raise SiteError("this site cannot write down what it spends, so it sends nothing") from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def _key(self) -> str:

@@ -12,6 +12,7 @@ from wardround.rounds.plan import Plan
 REPORTED = (
     "training losses",
     "numbers of examples",
+    "classes held",
     "training times",
     "who took part",
     "test results",

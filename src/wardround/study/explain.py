@@ -34,6 +34,7 @@ def explain(plan: Plan) -> str:
     lines = [
         f"plan      {plan.name}, digest {plan.digest()}",
         f"data      {_settings(table['data'], 'source')}",
+        *_harmonised(table["data"]),
         f"sites     {_settings(table['data']['sites'], 'by')}",
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
@@ -65,6 +66,13 @@ def explain(plan: Plan) -> str:
         f"{len(RULES)} rules were checked, and the plan breaks none.",
     ]
     return "\n".join(lines)
+
+
+def _harmonised(data: dict[str, Any]) -> list[str]:
+    if "harmonise" not in data:
+        return []
+    geometry = ", ".join(f"{key} = {value!r}" for key, value in data["harmonise"].items())
+    return [f"images    {geometry}; grey levels {_settings(data['intensity'], 'by')}"]
 
 
 def _combined(table: dict[str, Any]) -> str:

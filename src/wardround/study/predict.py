@@ -16,7 +16,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from wardround.core.update import Tensors, in_group
-from wardround.data.catalogue import MedMnist, Slide
+from wardround.data.catalogue import Manifest, MedMnist, Slide
 from wardround.data.catalogue.medmnist import fitted
 from wardround.data.catalogue.slide import stretched, without_dab
 from wardround.data.decode import FORMATS, MAX_PIXELS, decode_image
@@ -67,7 +67,7 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
 
     Args:
         run: folder of a run that is done.
-        files: PNG, JPEG or TIFF.
+        files: PNG, JPEG or TIFF; for a run on a manifest also DICOM and NIfTI, harmonised as its images were.
         site: whose model to use where part of the weights is personal (FedBN, ``local``); the shared model otherwise
             is the same for every site.
 
@@ -225,6 +225,11 @@ def _(source: MedMnist, file: IO[bytes], name: str, channels: int) -> np.ndarray
     if width != height or width * height > MAX_PIXELS:  # MedMNIST's own images are small squares
         return decode_image(file, name, source.size_px, channels)
     return fitted(decode_image(file, name, width, channels), source.size_px)
+
+
+@read_as.register
+def _(source: Manifest, file: IO[bytes], name: str, channels: int) -> np.ndarray:
+    return source.picture(Path(name))
 
 
 @read_as.register

@@ -15,7 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Training
 from wardround.algorithms.server import SERVERS
-from wardround.data.catalogue import SOURCES
+from wardround.data.catalogue import SOURCES, Manifest, Source
+from wardround.data.harmonise import Harmonise
+from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
@@ -31,6 +33,7 @@ Table = Mapping[str, Any]
 CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "data": ("source", SOURCES, "slide"),
     "data.sites": ("by", RULES, "natural"),
+    "data.intensity": ("by", INTENSITIES, "as_stored"),
     "model": ("name", MODELS, "small_cnn"),
     "algorithm": ("name", ALGORITHMS, "fedavg"),
     "server": ("name", SERVERS, "sgd"),
@@ -89,7 +92,7 @@ def parse(table: Table) -> Plan:
         raise PlanError("[data.sites] and [data.parts] must be tables and data.split_seed an integer")
     components = {
         "data": DataPlan(
-            source=_choose("data", data, extra=("sites", "parts", "split_seed")),
+            source=_source(data),
             sites=_choose("data.sites", sites),
             parts=_fill("data.parts", Parts, parts),
             split_seed=split_seed,
@@ -105,6 +108,20 @@ def parse(table: Table) -> Plan:
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
     return Plan(**components, **{key: value for key, value in vars(top).items() if value is not None})
+
+
+def _source(table: dict[str, Any]) -> Source:
+    if SOURCES.get(table.get(CHOICES["data"][0], "")) is not Manifest:
+        return _choose("data", table, extra=("sites", "parts", "split_seed"))  # type: ignore[no-any-return]
+    harmonise, intensity = table.pop("harmonise", {}), table.pop("intensity", {})
+    if not (isinstance(harmonise, Mapping) and isinstance(intensity, Mapping)):
+        raise PlanError("[data.harmonise] and [data.intensity] must be tables of settings")
+    source: Manifest = _choose("data", table, extra=("sites", "parts", "split_seed", "harmonise", "intensity"))
+    return dataclasses.replace(
+        source,
+        harmonise=_fill("data.harmonise", Harmonise, harmonise),
+        intensity=_choose("data.intensity", intensity),
+    )
 
 
 def _pipeline(stages: Any, open_at: Any) -> Pipeline:
@@ -133,11 +150,16 @@ def to_table(plan: Plan) -> dict[str, Any]:
     data = plan.data
     table["data"] = {
         **_table_of("data", data.source),
+        **_intensity_of(data.source),
         "split_seed": data.split_seed,
         "sites": _table_of("data.sites", data.sites),
         "parts": _table_of("data.parts", data.parts),
     }
     return table
+
+
+def _intensity_of(source: Source) -> dict[str, Any]:
+    return {"intensity": _table_of("data.intensity", source.intensity)} if isinstance(source, Manifest) else {}
 
 
 def to_toml(plan: Plan) -> str:

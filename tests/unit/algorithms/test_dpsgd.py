@@ -140,6 +140,7 @@ def test_each_step_is_one_event_and_is_divided_by_the_public_number() -> None:
     training = Training(steps=3, learning_rate=1e-3)
     few, many = (run(DpSgd(0.5, units, 1.0), 1e-6, training) for units in (6.0, 60.0))
     assert few.events == many.events == (Gaussian(1e-6, 0.5),) * 3
+    assert few.used is None  # who was drawn stays secret, also from the ledger
     moved = [np.linalg.norm(np.concatenate([v.ravel() for v in result.change.values()])) for result in (few, many)]
     assert moved[0] == pytest.approx(10 * moved[1], rel=0.1)
 
@@ -246,6 +247,21 @@ def test_monai_networks_with_batch_norm_are_told() -> None:
 def test_a_choice_out_of_range_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(PlanError, match=says):
         DpSgd(**changes)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        Training(momentum=0.9),
+        Training(weight_decay=0.1),
+        Training(optimiser="adamw"),
+        Training(keep_optimiser=True),
+        Training(precision="bf16"),
+    ],
+)
+def test_training_that_would_have_no_effect_is_refused(training: Training) -> None:
+    with pytest.raises(PlanError, match="no effect"):
+        CalibratedDpSgd(DpSgd(noise="sum"), "image", 0.0, seeded=True).compose(training, ServerSgd())
 
 
 def test_without_a_claim_it_does_not_train() -> None:

@@ -12,7 +12,20 @@ from terminal import wardround
 
 from wardround.study.spec import load
 
-HEAVY = ("torch", "pydantic", "numpy", "matplotlib", "monai", "sklearn", "skimage", "safetensors", "nvflare", "PIL")
+HEAVY = (
+    "torch",
+    "pydantic",
+    "numpy",
+    "matplotlib",
+    "monai",
+    "sklearn",
+    "skimage",
+    "safetensors",
+    "nvflare",
+    "PIL",
+    "pydicom",
+    "nibabel",
+)
 
 SMALL = """name = "small"
 rounds = 2
@@ -28,7 +41,7 @@ bootstrap = 5
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["init", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["init", "--help"], ["data", "prepare", "--help"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     # Typer itself loads pydantic, where there is one, for a verb with arguments.
     heavy = {*HEAVY} - ({"pydantic"} if len(words) > 1 else set())

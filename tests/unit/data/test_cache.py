@@ -1,4 +1,4 @@
-"""The cache makes pixels once, survives damage and names the folder that it cannot write."""
+"""The cache is named by what its pixels depend on, notices damage and names the folder that it cannot write."""
 
 from __future__ import annotations
 
@@ -8,66 +8,86 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wardround.data.cache import cache_folder, cached_pixels, fingerprint
+from wardround.data.cache import CacheFile, cache_folder, fingerprint
+from wardround.data.prepare import Decoding, prepared
 from wardround.errors import DataError
 
 SHAPE = (3, 8, 8, 1)
+KEY = {"source": "x"}
 
 
-def fill_with(value: int, calls: list[int]) -> object:
-    def fill(block: np.ndarray) -> None:
-        calls.append(value)
-        block[:] = value
+class Sevens:
+    """Decodes grey pictures of one value, and counts."""
 
-    return fill
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        self.calls.append(row)
+        return np.full(SHAPE[1:], 7 + row, dtype=np.uint8), ""
+
+    def name(self, row: int) -> str:
+        return f"image {row}"
 
 
 def test_pixels_are_made_once_and_mapped_read_only(own_cache: Path) -> None:
-    calls: list[int] = []
-    for _ in range(2):
-        pixels = cached_pixels({"source": "x"}, SHAPE, fill_with(7, calls))  # type: ignore[arg-type]
-        assert isinstance(pixels, np.memmap)
-        assert (pixels == 7).all()
-        assert not pixels.flags.writeable
-    assert calls == [7]
-    assert [path.suffix for path in own_cache.iterdir()] == [".npy"]
+    decoder = Sevens()
+    for made in (3, 0):
+        found = prepared(KEY, SHAPE, decoder)
+        assert found.made == made
+        assert isinstance(found.pixels, np.memmap)
+        assert found.pixels[:, 0, 0, 0].tolist() == [7, 8, 9]
+        assert not found.pixels.flags.writeable
+    assert decoder.calls == [0, 1, 2]
+    assert sorted(path.suffix for path in own_cache.iterdir()) == [".json", ".npy"]
 
 
-def test_another_key_or_shape_is_another_file(own_cache: Path) -> None:
-    calls: list[int] = []
-    for key, shape in (({"size": 1}, SHAPE), ({"size": 2}, SHAPE), ({"size": 2}, (4, 8, 8, 1))):
-        cached_pixels(key, shape, fill_with(1, calls))  # type: ignore[arg-type]
-    assert len(calls) == len(list(own_cache.iterdir())) == 3
+def test_another_key_or_shape_is_another_file() -> None:
+    keys = [({"size": 1}, SHAPE), ({"size": 2}, SHAPE), ({"size": 2}, (4, 8, 8, 1))]
+    assert len({CacheFile.of(key, shape).path for key, shape in keys}) == 3
 
 
-def test_a_damaged_file_is_made_again(own_cache: Path) -> None:
-    calls: list[int] = []
-    cached_pixels({"source": "x"}, SHAPE, fill_with(7, calls))  # type: ignore[arg-type]
-    (path,) = own_cache.iterdir()
-    for damage in (b"", b"rubbish", path.read_bytes()[:-10]):
-        path.write_bytes(damage)
-        assert (cached_pixels({"source": "x"}, SHAPE, fill_with(7, calls)) == 7).all()  # type: ignore[arg-type]
-    assert len(calls) == 4
+@pytest.mark.parametrize("damaged", ["path", "facts_path"])
+@pytest.mark.parametrize("damage", [b"", b"rubbish", None])
+def test_a_damaged_file_is_made_again(damaged: str, damage: bytes | None) -> None:
+    decoder = Sevens()
+    prepared(KEY, SHAPE, decoder)
+    path: Path = getattr(CacheFile.of(KEY, SHAPE), damaged)
+    path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
+    assert prepared(KEY, SHAPE, decoder).pixels[0, 0, 0, 0] == 7
+    assert len(decoder.calls) == 6
 
 
-def test_a_failure_leaves_nothing_behind(own_cache: Path) -> None:
-    def fail(block: np.ndarray) -> None:
-        raise DataError("image 2 is damaged")
+def test_a_changed_pixel_is_noticed_by_its_checksum() -> None:
+    decoder = Sevens()
+    path = prepared(KEY, SHAPE, decoder).path
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    assert prepared(KEY, SHAPE, decoder).made == 3  # its modification time gives it away
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(before.st_atime_ns, CacheFile.of(KEY, SHAPE).facts()["stamp"][1]))  # type: ignore[index]
+    assert prepared(KEY, SHAPE, decoder).made == 0
+    assert prepared(KEY, SHAPE, decoder, Decoding(thorough=True)).made == 3
 
-    with pytest.raises(DataError, match="image 2"):
-        cached_pixels({"source": "x"}, SHAPE, fail)
-    assert list(own_cache.iterdir()) == []
+
+def test_a_file_that_was_only_touched_is_kept() -> None:
+    decoder = Sevens()
+    path = prepared(KEY, SHAPE, decoder).path
+    os.utime(path, ns=(1, 1))
+    assert prepared(KEY, SHAPE, decoder).made == 0
 
 
 def test_no_images_are_an_empty_array() -> None:
-    assert cached_pixels({"source": "x"}, (0, 8, 8, 3), lambda block: None).shape == (0, 8, 8, 3)
+    assert prepared(KEY, (0, 8, 8, 3), Sevens()).pixels.shape == (0, 8, 8, 3)
 
 
 def test_a_folder_that_cannot_be_written_is_named(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own_cache / "file").write_text("in the way")
     monkeypatch.setenv("WARDROUND_CACHE", str(own_cache / "file"))
     with pytest.raises(DataError, match="WARDROUND_CACHE"):
-        cached_pixels({"source": "x"}, SHAPE, lambda block: None)
+        prepared(KEY, SHAPE, Sevens())
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from wardround.algorithms import Training
+from wardround.data.harmonise import Harmonise
 from wardround.data.sites import Parts
 from wardround.privacy import Privacy, epsilon_of
 from wardround.protect.clip import Clip
@@ -28,11 +29,12 @@ CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values()
 
 
 TABLES = [
-    ("`[training]`", Training),
-    ("`[data.parts]`", Parts),
-    ("`[evaluation]`", Evaluation),
+    ("## `[training]`", Training),
+    ("## `[data.parts]`", Parts),
+    ("## `[data.harmonise]`", Harmonise),
+    ("## `[evaluation]`", Evaluation),
+    ("## `[ledger]`", LedgerRules),
     ("## `[privacy]`", Privacy),
-    ("`[ledger]`", LedgerRules),
 ]
 
 

@@ -12,7 +12,8 @@ import tiny
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold
 from wardround.algorithms.server import SERVERS, Averaged
-from wardround.data.catalogue import SOURCES
+from wardround.data.catalogue import SOURCES, Manifest
+from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
@@ -50,6 +51,11 @@ OTHER: dict[str, Any] = {
     "classes": ("good", "bad"),
     "size_px": 28,
     "channels": 1,
+    "unreadable_share": 0.5,
+    "orientation": "RAS",
+    "outside_mask": "crop",
+    "percentiles": (2.0, 10.0, 25.0, 50.0, 75.0, 90.0, 99.0),
+    "standard": (0.0, 0.2, 0.25, 0.5, 0.75, 0.9, 1.0),
     "val": 0.15,
     "test": 0.25,
     "alpha": 0.7,
@@ -132,6 +138,8 @@ def variants() -> Iterator[Plan]:
             yield dataclasses.replace(BASE, **{key: component})
     for kind in SOURCES.values():
         yield having(BASE, ("data",), {"source": kind()})
+    for intensity in INTENSITIES.values():
+        yield having(BASE, ("data",), {"source": Manifest(intensity=intensity())})
     for rule in RULES.values():
         yield having(BASE, ("data",), {"sites": rule()})
 
@@ -161,9 +169,10 @@ def test_every_field_of_every_component_changes_the_digest() -> None:
 
 def test_every_component_has_a_digest_of_its_own() -> None:
     digests = {plan.digest() for plan in variants()}
-    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, RULES, STAGES, SCREENS)))
-    # The defaults of six registries are the one base plan (of which the width is not the default).
-    assert len(digests) == count - 5 + 2  # and one with a claim
+    count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
+    # The defaults of six registries are the one base plan (of which the width is not the default), and the default
+    # intensity is that of the manifest among the sources.
+    assert len(digests) == count - 5 - 1 + 2  # and one with a claim
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

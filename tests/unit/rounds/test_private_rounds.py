@@ -10,8 +10,10 @@ import pytest
 import rigged
 import tiny
 
+from wardround.core.codec import decode
 from wardround.privacy import DiscreteGaussian, Event, Gaussian, epsilon_of
 from wardround.rounds.events import counted
+from wardround.study.coverage import covered, not_covered
 
 EXPECTED: dict[str, tuple[type[Gaussian] | type[DiscreteGaussian], float, int]] = {
     "each step at each site": (Gaussian, 0.5, 2),
@@ -75,3 +77,61 @@ DEVIATION = {
     "site, the coordinator's": MULTIPLIER * 10.0 / SITES,
 }
 """Standard deviation that noise gives each weight in a round: a learning rate of .05, clips of 1, 10 and 16."""
+
+
+LISTED = {
+    "loss": "training losses",
+    "seconds": "training times",
+    "cut": "weights and cut shares",
+    "origins": "test results",
+    **dict.fromkeys(("num_examples", "num_train", "num_val", "num_test", "use_count"), "numbers of examples"),
+    **dict.fromkeys(("trains_class", "label_counts"), "classes held"),
+}
+"""What a site says of its data beside its update -> how the summary lists it."""
+
+HARMLESS = {
+    "train": {"round", "remembers", "spent", "use_root"},  # use_root: of all images, under the site's own key
+    "open": {"channels", "classes", "malignant"},  # fixed by the data set's definition
+    "run": {"run"},
+    "confirm": {"run"},
+    "witness": {"commitment", "size"},
+    "heard": {"heard"},
+    "offer": {"listed"},
+    "agree": {"start"},
+    "unseal": {"void"},
+    "step": {"digest"},
+    "finish": {"sha256"},
+}
+"""What follows from the plan, the roster, keys and noisy sums."""
+
+
+KEYS_AND_SIGNATURES = ("hello", "meet", "bind", "cosign", "offer", "agree", "reveal")
+
+
+@pytest.mark.parametrize("name", ["shares under masks and encryption", "each update", "each step at each site"])
+def test_whatever_a_site_says_without_noise_is_listed_as_not_covered(tmp_path: Path, name: str) -> None:
+    plan = tiny.private(name)
+    _, _, fabric = rigged.run(plan, tmp_path)
+    carried = {op for op, who, frame in fabric.wire if who != "coordinator" and decode(frame).tensors}
+    assert carried <= {"train", "upload", "evaluate", *KEYS_AND_SIGNATURES}
+    said = {
+        (op, field)
+        for op, who, frame in fabric.wire
+        if who != "coordinator"
+        for field in decode(frame).fields["answer"]
+        if field not in HARMLESS.get(op, set())
+    }
+    assert {field for op, field in said if op == "train"} >= {"loss", "seconds", "num_examples"}
+    for op, field in said:
+        assert LISTED[field] in not_covered(plan), (op, field)
+    assert "test results" in not_covered(plan)
+    assert not {"updates", "sums of updates"} & set(not_covered(plan))
+    assert "models" in covered(plan)
+
+
+def test_without_a_claim_and_with_the_coordinator_s_noise_updates_are_listed_too() -> None:
+    assert "updates" in not_covered(tiny.plan())
+    assert not covered(tiny.plan())
+    central = tiny.private("the coordinator's, clear")
+    assert {"updates", "digests of updates"} <= set(not_covered(central))
+    assert covered(central) == ["models, but to the coordinator"]

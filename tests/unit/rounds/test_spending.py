@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,20 @@ def test_a_budget_is_spent_to_its_last_event_and_not_beyond(tmp_path: Path) -> N
     with pytest.raises(SiteError, match="budget for these data is spent"):
         held.check([EVENT])
     account(tmp_path, data="others", budget=budget).check([EVENT])
+
+
+def test_two_runs_at_once_lose_no_entry_and_do_not_exceed_the_budget_together(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: account(tmp_path).add([EVENT]), range(40)))
+    assert account(tmp_path).spent() == {EVENT: 40}
+    budget = Budget("image", epsilon_of({EVENT: 41}, 1e-3) * 1.0001, 1e-3)
+    both = [account(tmp_path, budget=budget) for _ in range(2)]
+    for held in both:
+        held.check([EVENT])  # both may begin
+    both[0].add([EVENT])
+    with pytest.raises(SiteError, match="budget"):
+        both[1].add([EVENT])
+    assert account(tmp_path).spent() == {EVENT: 41}
 
 
 def test_a_budget_for_another_unit_is_not_this_one(tmp_path: Path) -> None:

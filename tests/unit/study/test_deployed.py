@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import tiny
 
-from wardround.errors import PlanError, RunError, RunFolderError, TrustError
+from wardround.errors import PlanError, RunError, RunFolderError, SiteError, TrustError
 from wardround.fabric.local import LocalFabric
+from wardround.privacy import Gaussian
 from wardround.protect.home import HOME, Home
 from wardround.protect.trust import Trust, approve
 from wardround.protect.vault import IN_ENVIRONMENT
 from wardround.rounds.listener import Silent
 from wardround.rounds.plan import Plan
 from wardround.rounds.site import Site
+from wardround.rounds.store import SiteStore
 from wardround.study import build
 from wardround.study.build import deployed, open_site
 from wardround.study.folder import RunFolder
@@ -213,3 +215,52 @@ def test_a_rehearsal_does_not_go_on_with_the_keys_of_a_simulation(tmp_path: Path
     with pytest.raises(RunFolderError, match="keys that --engine local made"):
         set_up_sites(SEALED, tmp_path, NAMES)
     set_up_sites(PLAIN, tmp_path, NAMES)
+
+
+PRIVATE = tiny.private("each update", randomness="system", data=SLIDE)
+
+
+def test_a_site_s_account_lies_in_its_home_and_outlives_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = operator_of("site-1", set_up_sites(PRIVATE, tmp_path / "one", NAMES), monkeypatch)
+    first = build.deployed_account(PRIVATE, "site-1", SiteStore(tmp_path / "run-1"))
+    assert first is not None
+    assert first.path == home.spending_path
+    first.add([Gaussian(2.0, 0.5)])
+    second = build.deployed_account(PRIVATE, "site-1", SiteStore(tmp_path / "run-2"))
+    assert second is not None
+    assert second.spent() == {Gaussian(2.0, 0.5): 1}
+    assert second.data == "slide"
+
+
+def test_a_budget_keeps_plans_without_a_claim_and_rounds_past_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = operator_of("site-1", set_up_sites(PLAIN, tmp_path, NAMES), monkeypatch)
+    budget = '\n[budget]\nunit = "image"\nepsilon = 1e-4\ndelta = 1e-9\n'
+    home.trust_path.write_text(home.trust_path.read_text() + budget)
+    with pytest.raises(TrustError, match=r"has a privacy budget, and the plan claims no \(epsilon, delta\)"):
+        opened(PLAIN, tmp_path)
+    approve(home.trust_path, PRIVATE.digest())
+    assert home.trust().budget is not None
+    account = build.deployed_account(PRIVATE, "site-1", SiteStore(tmp_path / "run"))
+    assert account is not None
+    assert PRIVATE.guarantee is not None
+    with pytest.raises(SiteError, match="budget for these data is spent"):
+        account.check(PRIVATE.guarantee.events_of_round())
+
+
+def test_where_nobody_set_up_a_site_its_account_lies_in_its_store(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path / "run")
+    account = build.deployed_account(PRIVATE, "site-1", store)
+    assert account is not None
+    assert account.path == store.folder / "spending.json"
+    assert account.budget is None
+
+
+def test_seeded_noise_is_refused_in_a_deployment_and_not_in_a_study() -> None:
+    seeded = tiny.private("each update", randomness="seed", data=SLIDE)
+    seeded.check()
+    with pytest.raises(PlanError, match=r"rule seeded-noise"):
+        deployed(seeded, "site-1")

@@ -167,11 +167,45 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
             table: dict[str, Any] = {where: {key: name}}
             if where == "data.sites":
                 table = {"data": {"sites": {key: name}}}
+            if where == "data.intensity":
+                table = {"data": {"source": "manifest", "intensity": {key: name}}}
             if where in ("protect", "screen"):
                 table = {where: [{key: name}]}
             written = to_table(parse({"name": "x", **table}))
-            found = written["data"]["sites"] if where == "data.sites" else written[where]
+            found = written["data"][where.partition(".")[2]] if "." in where else written[where]
             assert (found[0] if where in ("protect", "screen") else found)[key] == name
+
+
+MANIFEST: dict[str, Any] = {
+    "source": "manifest",
+    "harmonise": {"orientation": "PLS", "spacing_mm": 0.5, "outside_mask": "crop"},
+    "intensity": {"by": "landmarks", "percentiles": [1, 50, 99], "standard": [0, 0.4, 1]},
+}
+
+
+def test_how_images_become_alike_is_part_of_the_plan_and_of_its_digest() -> None:
+    plan = parse({"name": "x", "data": MANIFEST})
+    assert parse(tomllib.loads(to_toml(plan))) == plan
+    assert from_json(to_json(plan)).digest() == plan.digest()
+    for table, key, value in (("harmonise", "orientation", "RAS"), ("intensity", "standard", [0, 0.5, 1])):
+        changed = MANIFEST | {table: MANIFEST[table] | {key: value}}
+        assert parse({"name": "x", "data": changed}).digest() != plan.digest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"harmonise": {"spacing": 1}}, r"\[data.harmonise\] spacing is unknown: did you mean 'spacing_mm'"),
+        ({"harmonise": 3}, r"\[data.harmonise\] and \[data.intensity\] must be tables"),
+        ({"intensity": {"by": "windw"}}, r"by = 'windw' is unknown: did you mean 'window'"),
+        ({"intensity": {"by": "window", "lower": 1}}, r"\[data.intensity\] lower is unknown"),
+        ({"source": "slide"}, r"\[data\] harmonise is unknown"),
+        ({"unreadable_share": 1.0}, "unreadable_share"),
+    ],
+)
+def test_tables_of_a_manifest_that_cannot_be_used_are_refused(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(PlanError, match=named):
+        parse({"name": "x", "data": MANIFEST | changes})
 
 
 def test_a_file_names_the_plan_unless_it_says_otherwise(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from wardround.data.images import LabelledImages
+from wardround.data.prepare import Decoding
 from wardround.errors import DataError
 
 
@@ -16,11 +17,12 @@ class Source(Protocol):
     public: ClassVar[bool]
     """Whether the images are published, so that predictions on them may leave a site by default."""
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return all images of the source.
 
         Args:
             root: the data root (``--data``, else ``WARDROUND_DATA``); ``None`` if the user named none.
+            how: in how many processes images are decoded that no cache holds yet.
 
         Raises:
             DataError: the files are absent, damaged or contradict each other.

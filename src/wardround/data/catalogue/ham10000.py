@@ -11,15 +11,17 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, ClassVar, Protocol
 
 import numpy as np
 
-from wardround.data.cache import cached_pixels, fingerprint
+from wardround.data.cache import fingerprint
 from wardround.data.catalogue.base import find
-from wardround.data.decode import check_size, decode_image, with_progress
+from wardround.data.decode import check_size, decode_image
 from wardround.data.images import LabelledImages
+from wardround.data.prepare import Decoding, prepared
 from wardround.errors import DataError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -49,7 +51,7 @@ class Ham10000:
         """
         check_size(self.size_px)
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return all images in the order of their file names; sites are origins, lesions are groups.
 
         Raises:
@@ -59,7 +61,7 @@ class Ham10000:
         with _opened(source) as files:
             rows = _read_metadata(files, source)
             return LabelledImages(
-                pixels=self._pixels(source, files, [row["image"] for row in rows]),
+                pixels=self._pixels(source, files, [row["image"] for row in rows], how),
                 rows=np.arange(len(rows)),
                 labels=np.array([CLASSES.index(row["label"]) for row in rows], dtype=np.int64),
                 origins=np.array([row["site"] for row in rows]),
@@ -70,14 +72,26 @@ class Ham10000:
                 public=self.public,
             )
 
-    def _pixels(self, source: Path, files: _Files, names: list[str]) -> np.ndarray:
-        def fill(block: np.ndarray) -> None:
-            for row, name in enumerate(with_progress(names, len(names), "decoding HAM10000")):
-                with files.open(name) as file:
-                    block[row] = decode_image(file, f"{source}: {name}", self.size_px, 3)
+    def _pixels(self, source: Path, files: _Files, names: list[str], how: Decoding | None) -> np.ndarray:
+        key = {"source": "ham10000", "files": files.fingerprint(names), "size_px": self.size_px}
+        shape = (len(names), self.size_px, self.size_px, 3)
+        return prepared(key, shape, _Pictures(source, tuple(names), self.size_px), how).pixels
 
-        key: dict[str, str | int] = {"source": "ham10000", "files": files.fingerprint(names), "size_px": self.size_px}
-        return cached_pixels(key, (len(names), self.size_px, self.size_px, 3), fill)
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Decodes the pictures of an archive or folder; see `prepare.Decoder`."""
+
+    source: Path
+    names: tuple[str, ...]
+    size_px: int
+
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        with _kept_open(self.source).open(self.names[row]) as file:
+            return decode_image(file, self.name(row), self.size_px, 3), ""
+
+    def name(self, row: int) -> str:
+        return f"{self.source}: {self.names[row]}"
 
 
 class _Files(Protocol):
@@ -128,12 +142,21 @@ def _opened(source: Path) -> Iterator[_Files]:
     if source.is_dir():
         yield _FolderFiles(source)
         return
+    with _archive(source) as archive:
+        yield _ZipFiles(source, archive)
+
+
+@lru_cache(maxsize=1)
+def _kept_open(source: Path) -> _Files:
+    """Return what reads the files of `source`, opened once in each process that decodes."""
+    return _FolderFiles(source) if source.is_dir() else _ZipFiles(source, _archive(source))
+
+
+def _archive(source: Path) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(source)
+        return zipfile.ZipFile(source)
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{source} is not a readable zip archive ({error}): fetch it again") from None
-    with archive:
-        yield _ZipFiles(source, archive)
 
 
 def _read_metadata(files: _Files, source: Path) -> list[dict[str, str]]:

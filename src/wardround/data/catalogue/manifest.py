@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from wardround.data.cache import cached_pixels, fingerprint
+from wardround.data.cache import fingerprint
 from wardround.data.catalogue.base import find
-from wardround.data.decode import check_size, decode_image, with_progress
-from wardround.data.images import PARTS, LabelledImages
-from wardround.errors import DataError
+from wardround.data.catalogue.table import Row, read_table
+from wardround.data.decode import check_size
+from wardround.data.harmonise import Harmonise, Plane, plane_of, square
+from wardround.data.images import LabelledImages
+from wardround.data.intensity import AnyIntensity, AsStored
+from wardround.data.prepare import Decoding, Prepared, prepared
+from wardround.data.readers import read_volume
+from wardround.data.readers.boundary import head_of
+from wardround.data.readers.dicom_header import is_dicom
+from wardround.data.readers.rt_structures import read_regions, region_named
+from wardround.data.volume import Volume
+from wardround.errors import DataError, PlanError
 
-REQUIRED = ("image", "label", "site", "patient")
-COLUMNS = (*REQUIRED, "part")
+BURNT_IN_UNSAID = "images do not say whether text is burnt into their pixels: look at them before they are used"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A folder with a table of the columns image, label, site, patient and, optionally, part (train, val or test).
+    """A folder with a table of the columns image, label, site, patient and, optionally, part, frame, mask and region.
 
     Attributes:
         path: the folder; empty takes the data root itself.
@@ -32,6 +40,9 @@ class Manifest:
         channels: 1 (grey) or 3 (colour); other images are converted.
         classes: the labels in the order of the network's outputs; empty takes those of the table, sorted.
         malignant: the labels that count as malignant.
+        unreadable_share: largest share of images that may be left out because they cannot be read; 0 refuses the first.
+        harmonise: geometry (``[data.harmonise]``).
+        intensity: how values become grey levels (``[data.intensity]``).
     """
 
     public: ClassVar[bool] = False
@@ -42,16 +53,21 @@ class Manifest:
     channels: int = 3
     classes: tuple[str, ...] = ()
     malignant: tuple[str, ...] = ()
+    unreadable_share: float = 0.0
+    harmonise: Harmonise = field(default_factory=Harmonise)
+    intensity: AnyIntensity = field(default_factory=AsStored)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can use.
 
         Raises:
-            PlanError: `size_px` or `channels` is out of range.
+            PlanError: `size_px`, `channels` or `unreadable_share` is out of range.
         """
         check_size(self.size_px, self.channels)
+        if not 0 <= self.unreadable_share < 1:
+            raise PlanError(f"data.unreadable_share is {self.unreadable_share}; give 0 or more and less than 1")
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return the images in the order of the table; patients are groups.
 
         Raises:
@@ -60,146 +76,147 @@ class Manifest:
         folder = find(self.path or ".", root, (), "the manifest")
         rows = read_table(folder, self.table)
         classes = self._classes(rows, folder / self.table)
+        pixels = self.prepared(rows, folder / self.table, how)
+        kept = [index for index in range(len(rows)) if index not in pixels.refused]
         return LabelledImages(
-            pixels=self._pixels(rows),
-            rows=np.arange(len(rows)),
-            labels=np.array([classes.index(row.label) for row in rows], dtype=np.int64),
-            origins=np.array([row.site for row in rows]),
-            groups=np.array([row.patient for row in rows]),
+            pixels=pixels.pixels,
+            rows=np.array(kept, dtype=np.int64),
+            labels=np.array([classes.index(rows[index].label) for index in kept], dtype=np.int64),
+            origins=np.array([rows[index].site for index in kept], dtype=np.str_),
+            groups=np.array([rows[index].patient for index in kept], dtype=np.str_),
             classes=classes,
             malignant=self.malignant,
-            parts=np.array([row.part for row in rows]),
+            parts=np.array([rows[index].part for index in kept], dtype=np.str_),
             public=self.public,
         )
 
+    def prepared(self, rows: list[Row], table: Path, how: Decoding | None) -> Prepared:
+        """Return the harmonised pixels of all rows; see `prepare.prepared`."""
+        decoder = _Rows(self, tuple(rows), table)
+        key = {
+            "source": "manifest",
+            "files": fingerprint(file for row in rows for file in _files_of(row)),
+            "rows": _choices(rows),
+            "steps": json.dumps([asdict(self.harmonise), type(self.intensity).__name__, asdict(self.intensity)]),
+            "size_px": self.size_px,
+            "channels": self.channels,
+        }
+        shape = (len(rows), self.size_px, self.size_px, self.channels)
+        return prepared(key, shape, decoder, how, self.unreadable_share, decoder.may_end_its_process)
+
+    def picture(self, file: Path, row: Row | None = None) -> np.ndarray:
+        """Return one image as this source feeds it to a network.
+
+        Args:
+            file: of the image.
+            row: which frame, mask and region; ``None`` takes the only frame, and no mask.
+
+        Returns:
+            uint8 ``(size_px, size_px, channels)``.
+
+        Raises:
+            DataError: the image cannot be used.
+        """
+        return self.squared(self.plane(file, row), file)
+
+    def squared(self, plane: Plane, file: Path) -> np.ndarray:
+        """Return a slice of `file` in grey levels and to size; see `picture`.
+
+        Raises:
+            DataError: the image's values do not suit the plan's intensity.
+        """
+        return square(plane, self.intensity, self.size_px, self.channels, str(file))
+
+    def plane(self, file: Path, row: Row | None = None) -> Plane:
+        """Return the slice that `picture` makes grey levels of; see there.
+
+        Raises:
+            DataError: the image cannot be used.
+        """
+        image = _last_read(file, fingerprint(_files_of(row))) if row and row.frame is not None else read_volume(file)
+        mask, frame = None, row.frame if row is not None else None
+        if self.harmonise.outside_mask != "keep":
+            if row is None or not row.mask:
+                raise DataError(f"{file} has no mask, and data.harmonise.outside_mask asks for one: set it to keep")
+            mask = _mask(Path(row.mask), row.region, image)
+        return plane_of(image, mask, frame, self.harmonise, str(file))
+
     def _classes(self, rows: list[Row], table: Path) -> tuple[str, ...]:
-        classes = self.classes or tuple(sorted({row.label for row in rows}))
+        found = {row.label for row in rows}
+        classes = self.classes or tuple(sorted(found))
         for row in rows:
             if row.label not in classes:
                 raise DataError(
-                    f"{row.where}: label {row.label!r} is none of the declared classes {', '.join(classes)}"
+                    f"{table}, line {row.line}: label {row.label!r} is none of the declared classes "
+                    f"{', '.join(classes)}"
                 )
-        if empty := [name for name in classes if name not in {row.label for row in rows}]:
+        if empty := [name for name in classes if name not in found]:
             raise DataError(f"class {empty[0]!r} has no image in {table}: add some or take it out of data.classes")
         if strange := [name for name in self.malignant if name not in classes]:
             raise DataError(f"data.malignant names {strange[0]!r}, which is no class; choose from {', '.join(classes)}")
         return classes
 
-    def _pixels(self, rows: list[Row]) -> np.ndarray:
-        def fill(block: np.ndarray) -> None:
-            for index, row in enumerate(with_progress(rows, len(rows), "decoding images")):
-                try:
-                    file = row.file.open("rb")
-                except OSError as error:
-                    raise DataError(f"{row.where}: {row.file} cannot be read ({error.strerror}): check it") from None
-                with file:
-                    block[index] = decode_image(file, f"{row.where}: {row.file}", self.size_px, self.channels)
-
-        key: dict[str, str | int] = {"source": "manifest", "files": fingerprint(row.file for row in rows)}
-        size = {"size_px": self.size_px, "channels": self.channels}
-        return cached_pixels({**key, **size}, (len(rows), self.size_px, self.size_px, self.channels), fill)
-
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table, checked.
+class _Rows:
+    """Decodes the rows of a table; see `prepare.Decoder`."""
 
-    Attributes:
-        where: table and line, for errors.
-        file: the image, resolved, inside the folder.
-        label: as written.
-        site: as written.
-        patient: as written.
-        part: ``"train"``, ``"val"``, ``"test"`` or ``""``.
-    """
+    source: Manifest
+    rows: tuple[Row, ...]
+    table: Path
 
-    where: str
-    file: Path
-    label: str
-    site: str
-    patient: str
-    part: str
+    def may_end_its_process(self) -> bool:
+        """Whether an image may reach a DICOM decoder, some of which end their process on damaged frames."""
+        return any(_is_dicom(row.file) for row in self.rows)
 
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        found = self.rows[row]
+        try:
+            plane = self.source.plane(found.file, found)
+            note = BURNT_IN_UNSAID if plane.source.burned_in == "unsaid" else ""
+            return self.source.squared(plane, found.file), note
+        except DataError as error:
+            raise DataError(f"{self.table}, line {found.line}: {error}") from None
 
-def read_table(folder: Path, table: str) -> list[Row]:
-    """Read and check the table of `folder`.
-
-    Raises:
-        DataError: a column is unknown or missing, a cell empty, an image absent, listed twice or outside the folder, or
-            a patient in two parts.
-    """
-    base = folder.resolve()
-    path = inside(base, table, str(folder))
-    rows = [_row(base, where, cells) for where, cells in _lines(path)]
-    if not rows:
-        raise DataError(f"{path} lists no image: add one line for each image below the column names")
-    _refuse_contradictions(rows)
-    return rows
+    def name(self, row: int) -> str:
+        return f"{self.table}, line {self.rows[row].line}: {self.rows[row].image}"
 
 
-def inside(base: Path, name: str, where: str) -> Path:
-    """Return the existing file `name` below `base`, with every link followed.
-
-    Raises:
-        DataError: `name` is absolute, climbs or links out of the folder, or is not there.
-    """
-    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
-        raise DataError(f"{where}: {name!r} is not a path inside the data folder: name files relative to {base}")
+def _is_dicom(file: Path) -> bool:
+    if file.is_dir():
+        return True
     try:
-        found = (base / name).resolve()
-        there = found.is_file()
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{where}: {name!r} cannot be followed ({error}): check it") from None
-    if not found.is_relative_to(base):
-        raise DataError(f"{where}: {name!r} links to {found}, outside the data folder: copy the file into {base}")
-    if not there:
-        raise DataError(f"{where}: file {base / name} does not exist: add it or remove the line")
-    return found
+        with file.open("rb") as opened:
+            return is_dicom(opened.read(132))
+    except OSError:  # its reader says why
+        return False
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    try:
-        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        _check_columns(header, path)
-        for cells in reader:
-            where = f"{path}, line {reader.line_num}"
-            if cells and len(cells) != len(header):
-                raise DataError(f"{where}: {len(cells)} cells instead of {len(header)}: quote cells that hold a comma")
-            if cells:
-                yield where, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a UTF-8 CSV table ({error}): save it again") from None
+def _choices(rows: list[Row]) -> str:
+    """Return a text that differs where rows choose other frames or regions."""
+    chosen = [(index, row.frame, row.region) for index, row in enumerate(rows) if row.frame is not None or row.region]
+    return json.dumps(chosen)
 
 
-def _check_columns(header: list[str], path: Path) -> None:
-    if strange := [name for name in header if name not in COLUMNS]:
-        raise DataError(f"{path} has the unknown column {strange[0]!r}; the columns are {', '.join(COLUMNS)}")
-    if missing := [name for name in REQUIRED if name not in header]:
-        raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(REQUIRED)}")
-    if len(set(header)) != len(header):
-        raise DataError(f"{path} names a column twice; the columns are {', '.join(COLUMNS)}")
+@lru_cache(maxsize=1)
+def _last_read(file: Path, seen: str) -> Volume:
+    """Return the image of `file`, kept for its next frame; `seen` tells whether it changed."""
+    return read_volume(file)
 
 
-def _row(base: Path, where: str, cells: dict[str, str]) -> Row:
-    if empty := [name for name in REQUIRED if not cells[name]]:
-        raise DataError(f"{where}: {empty[0]} is empty; fill it in or remove the line")
-    part = cells.get("part", "")
-    if "part" in cells and part not in PARTS:
-        raise DataError(f"{where}: part is {part!r}; give train, val or test, or leave the column out")
-    return Row(where, inside(base, cells["image"], where), cells["label"], cells["site"], cells["patient"], part)
+def _files_of(row: Row) -> Iterator[Path]:
+    if row.file.is_dir():
+        yield from sorted(path for path in row.file.iterdir() if path.is_file())
+    else:
+        yield row.file
+    if row.mask:
+        yield Path(row.mask)
 
 
-def _refuse_contradictions(rows: list[Row]) -> None:
-    files: dict[Path, Row] = {}
-    patients: dict[str, Row] = {}
-    for row in rows:
-        if (other := files.setdefault(row.file, row)) is not row:
-            raise DataError(
-                f"{row.where}: image {row.file} is listed before, at {other.where}: remove one of the lines"
-            )
-        if (other := patients.setdefault(row.patient, row)).part != row.part:
-            raise DataError(
-                f"{row.where}: patient {row.patient!r} is in part {row.part!r} here and in {other.part!r} at "
-                f"{other.where}: move all images of a patient to one part"
-            )
+def _mask(file: Path, region: str, image: Volume) -> Volume:
+    if not is_dicom(head_of(file)):
+        return read_volume(file)
+    if not region:
+        raise DataError(f"{file} is a DICOM mask, but no region is named: name one of its regions in the column region")
+    inside = region_named(read_regions(file, image), region, file)
+    return replace(image, array=inside[..., None].astype(np.uint8))

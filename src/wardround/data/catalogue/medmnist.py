@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from wardround.data.cache import cache_folder, cached_pixels, fingerprint
+from wardround.data.cache import cache_folder, fingerprint
 from wardround.data.catalogue.base import find
 from wardround.data.decode import check_size
 from wardround.data.images import PARTS, LabelledImages
+from wardround.data.prepare import Decoding, prepared
 from wardround.errors import DataError, PlanError
 
 CLASS_NAMES = {
@@ -57,7 +58,7 @@ class MedMnist:
         if not self.dataset.replace("_", "").isalnum():
             raise PlanError(f"data.dataset is {self.dataset!r}; give a plain name such as pneumoniamnist")
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return all images, training part first; each image is a group of its own, as MedMNIST names no patients.
 
         Raises:
@@ -75,7 +76,7 @@ class MedMnist:
         if len(labels) and labels.max() >= len(classes):
             raise DataError(f"{path} holds label {labels.max()}, but data.classes names only {len(classes)} classes")
         return LabelledImages(
-            pixels=self._pixels(path, [_images(arrays[f"{part}_images"], path) for part in PARTS]),
+            pixels=self._pixels(path, [_images(arrays[f"{part}_images"], path) for part in PARTS], how),
             rows=np.arange(len(labels)),
             labels=labels,
             origins=np.full(len(labels), self.dataset),
@@ -96,20 +97,27 @@ class MedMnist:
                 return place
         return _fetched(self.dataset, cache_folder(), root)
 
-    def _pixels(self, path: Path, blocks: list[np.ndarray]) -> np.ndarray:
+    def _pixels(self, path: Path, blocks: list[np.ndarray], how: Decoding | None) -> np.ndarray:
         channels = {block.shape[3] for block in blocks}
         if len(channels) != 1:
             raise DataError(f"{path} mixes grey and colour images: fetch it again")
+        key = {"source": "medmnist", "files": fingerprint([path]), "size_px": self.size_px}
+        shape = (sum(map(len, blocks)), self.size_px, self.size_px, channels.pop())
+        return prepared(key, shape, _Fitted(np.concatenate(blocks), self.size_px), how).pixels
 
-        def fill(block: np.ndarray) -> None:
-            row = 0
-            for images in blocks:
-                for image in images:
-                    block[row] = fitted(image, self.size_px)
-                    row += 1
 
-        key: dict[str, str | int] = {"source": "medmnist", "files": fingerprint([path]), "size_px": self.size_px}
-        return cached_pixels(key, (sum(map(len, blocks)), self.size_px, self.size_px, channels.pop()), fill)
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Brings images to size; see `prepare.Decoder`."""
+
+    images: np.ndarray
+    size_px: int
+
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        return fitted(self.images[row], self.size_px), ""
+
+    def name(self, row: int) -> str:
+        return f"image {row}"
 
 
 def fitted(image: np.ndarray, size_px: int) -> np.ndarray:

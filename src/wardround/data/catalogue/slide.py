@@ -17,6 +17,7 @@ import numpy as np
 from wardround.core.context import derive_seed
 from wardround.data.decode import check_size
 from wardround.data.images import LabelledImages
+from wardround.data.prepare import Decoding
 from wardround.errors import PlanError
 
 REGION_PX = 256
@@ -99,7 +100,7 @@ class Slide:
         if not 0 < self.dab_threshold < 0.2:
             raise PlanError(f"data.dab_threshold is {self.dab_threshold}; give a value between 0 and 0.2")
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return the patches of all sites; nothing is read below `root`, the slide ships with scikit-image."""
         slide = embedded_slide()
         places = patch_places(self.size_px, self.stride_px)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from wardround.data.catalogue import Ham10000, ham10000
+from wardround.data.prepare import Prepared
 from wardround.data.sites import Natural, Parts, partition
 from wardround.errors import DataError, PlanError
 
@@ -109,10 +110,10 @@ def test_metadata_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_real_archive(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def blank(key: object, shape: tuple[int, ...], fill: object) -> np.ndarray:
-        return np.zeros(shape, np.uint8)
+    def blank(key: object, shape: tuple[int, ...], decoder: object, how: object) -> Prepared:
+        return Prepared(np.zeros(shape, np.uint8), {}, {}, 0, Path())
 
-    monkeypatch.setattr(ham10000, "cached_pixels", blank)  # decoding all 10,015 takes longer than a unit test may
+    monkeypatch.setattr(ham10000, "prepared", blank)  # decoding all 10,015 takes longer than a unit test may
     images = Ham10000(size_px=8).load(shared_data)
     assert images.label_counts().tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
     assert len(np.unique(images.groups)) == 7470
