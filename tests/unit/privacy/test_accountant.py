@@ -97,7 +97,7 @@ def test_failures_come_off_delta_and_more_of_them_than_delta_cover_nothing() -> 
     assert epsilon_of({DiscreteGaussian(4.0, failure=1e-5): 1}, 1e-5) == math.inf
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.integers(1, 50), st.floats(2.0, 30.0), st.floats(0.01, 1.0))
 def test_more_noise_costs_less_and_more_events_cost_more(count: int, multiplier: float, rate: float) -> None:
     base = epsilon_of({DiscreteGaussian(multiplier, rate): count}, 1e-5)
