@@ -33,6 +33,7 @@ benchmark: $(STAMP)
 reproduce: $(STAMP)
 	$(BIN)/python experiments/ham10000-federated/reproduce.py
 	$(BIN)/python experiments/ham10000-sealed/run.py
+	$(BIN)/python experiments/ham10000-private/run.py
 
 clean:
 	rm -rf $(VENV) runs build dist

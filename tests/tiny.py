@@ -14,9 +14,10 @@ from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric, Opener
 from wardround.rounds.plan import Plan
-from wardround.rounds.site import Site, Workbench
+from wardround.rounds.site import Site
 from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
+from wardround.rounds.workbench import Workbench
 from wardround.study.simulation import introduce_sites, simulated
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks.classification import Classification
@@ -82,7 +83,7 @@ def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str,
 
 def make_bench(of: Plan) -> Workbench:
     """Return the network that tiny sites share."""
-    return Workbench(Classification(of.model, 3, CLASSES), of.seed)
+    return Workbench(Classification(of.model, 3, CLASSES), of.seed, of.training.parts)
 
 
 def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from wardround.core.context import RoundContext
 from wardround.rounds.plan import Plan
-from wardround.rounds.site import Workbench
+from wardround.rounds.workbench import Workbench
 from wardround.study.build import sites_of, task_of
 from wardround.study.spec import from_json
 

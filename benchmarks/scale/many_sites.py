@@ -23,8 +23,9 @@ from wardround.data.images import LabelledImages
 from wardround.fabric.local import LocalFabric
 from wardround.rounds.coordinator import Coordinator
 from wardround.rounds.record import RoundRecord
-from wardround.rounds.site import Site, Workbench
+from wardround.rounds.site import Site
 from wardround.rounds.store import SiteStore
+from wardround.rounds.workbench import Workbench
 from wardround.study.build import sites_of, task_of
 from wardround.study.folder import RunFolder
 from wardround.study.spec import parse

@@ -26,11 +26,12 @@ from wardround.ledger.log import Log
 from wardround.rounds.coordinator import Coordinator
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
-from wardround.rounds.site import Workbench
+from wardround.rounds.workbench import Workbench
 from wardround.study.build import opener_for
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import parse
-from wardround.tasks.classification import Classification, to_input
+from wardround.tasks.classification import Classification
+from wardround.tasks.inputs import to_input
 
 SIZE_PX = 48
 GREY = 127

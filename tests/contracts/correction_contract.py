@@ -9,7 +9,8 @@ from torch import nn
 
 from wardround.algorithms.local_sgd import Correction
 from wardround.core.update import Tensors
-from wardround.tasks.classification import to_input, weights_of
+from wardround.tasks.classification import weights_of
+from wardround.tasks.inputs import to_input
 
 IMAGES = tiny.images(8)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.model_contract import ModelContract
 
-from wardround.tasks.models import MODELS, MonaiNet, ResNet18, ResNet50, SmallCnn
+from wardround.tasks.models import MODELS, MonaiNet, ResNet18, ResNet50, Scattering, SmallCnn
 
 
 class TestSmallCnn(ModelContract):
@@ -23,6 +23,10 @@ class TestMonai(ModelContract):
     spec = MonaiNet("DenseNet", {"init_features": 8, "growth_rate": 4, "block_config": [1, 1, 1]})
 
 
+class TestScattering(ModelContract):
+    spec = Scattering(hidden=4)
+
+
 def test_no_registered_network_is_left_out() -> None:
-    joined = {type(case.spec) for case in (TestSmallCnn, TestResNet18, TestResNet50, TestMonai)}
+    joined = {type(case.spec) for case in (TestSmallCnn, TestResNet18, TestResNet50, TestMonai, TestScattering)}
     assert joined == set(MODELS.values())

@@ -31,6 +31,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "fedbn+adam+average": {"algorithm": {"name": "fedbn"}, "server": {"name": "adam"}, "average_decay": 0.5},
     "local": {"algorithm": {"name": "local"}},
+    "norms alone": {"training": {**BASE["training"], "parts": "norms"}},
+    "fixed features": {
+        "model": {"name": "scattering", "order": 1, "hidden": 4},
+        "training": {**BASE["training"], "augment": "none"},
+    },
     "dirichlet+yogi": {"data": {**BASE["data"], "sites": {"by": "dirichlet", "sites": 3}}, "server": {"name": "yogi"}},
 }
 VARIANTS["fedavg"] = {"training": {**BASE["training"], **VARIANTS["fedavg"]}}

@@ -22,6 +22,7 @@ from wardround.errors import PlanError
 from wardround.privacy import GROUP_UNITS, Event, Gaussian
 from wardround.privacy.words import Words
 from wardround.tasks.classification import Classification, weights_of
+from wardround.tasks.inputs import trained_part
 
 NOISES = ("site", "sum")
 
@@ -156,7 +157,8 @@ class PrivateSteps:
         ctx: RoundContext,
     ) -> LocalResult:
         """Train for one round; see `LocalWork.run`. One event for each step."""
-        refuse_mixed_records(network)
+        module = trained_part(network).module
+        refuse_mixed_records(module)
         self.method.seed_torch(ctx)
         before = weights_of(network)
         optimiser = self.training.optimiser_for(network)
@@ -165,7 +167,7 @@ class PrivateSteps:
         sampling, noise = (Words.at(ctx, purpose, self.method.seeded) for purpose in ("sampling", "noise"))
         losses: list[float] = []
         events: list[Event] = []
-        network.train()
+        module.train()
         for step in range(self.training.steps):
             for group in optimiser.param_groups:
                 group["lr"] = self.training.learning_rate_at((ctx.round + step / self.training.steps) / ctx.rounds)
@@ -211,10 +213,11 @@ class ClippedSum:
         ctx: RoundContext,
     ) -> LocalResult:
         """Return minus the clipped sum over the units drawn; see `LocalWork.run`."""
-        refuse_mixed_records(network)
+        module = trained_part(network).module
+        refuse_mixed_records(module)
         self.method.seed_torch(ctx)
         units = self.method.units_of(images)
-        network.train()
+        module.train()
         rows = self.method.drawn(units, Words.at(ctx, "sampling", self.method.seeded))
         gradients = self.method.gradients(task, self.training)
         total, loss = gradients.clipped_sum(network, images.take(rows), units[rows])

@@ -15,7 +15,8 @@ from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, difference, in_group, of_group
 from wardround.data.images import LabelledImages
-from wardround.tasks.classification import Classification, to_input, weights_of
+from wardround.tasks.classification import Classification, weights_of
+from wardround.tasks.inputs import trained_part
 
 
 class RunningCorrection(Protocol):
@@ -88,13 +89,18 @@ class LocalSgd:
         augment = AUGMENTATIONS[self.training.augment]
         steps = self.training.num_steps(len(images))
         losses: list[float] = []
-        network.train()
+        part = trained_part(network)
+        part.module.train()
         for step, rows in enumerate(self.training.batches(len(images), ctx)):
             for group in optimiser.param_groups:
                 group["lr"] = self.training.learning_rate_at((ctx.round + step / steps) / ctx.rounds)
-            inputs = augment(to_input(images.batch(rows))).to(device, memory_format=torch.channels_last)
+            inputs = part.inputs(images, rows)
+            if part.body is None:
+                inputs = augment(inputs).to(memory_format=torch.channels_last)
             with self.training.autocast(device):
-                loss = task.loss(network, inputs, torch.from_numpy(images.labels[rows]).to(device))
+                loss = task.loss(
+                    part.module, part.fed(inputs.to(device)), torch.from_numpy(images.labels[rows]).to(device)
+                )
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             for correction in running:

@@ -6,6 +6,8 @@ from torch import nn
 
 from wardround.algorithms.base import Personal
 from wardround.errors import PlanError
+from wardround.tasks.classification import shared_buffers
+from wardround.tasks.inputs import name_of_head
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
 
@@ -26,9 +28,9 @@ def norms(network: nn.Module) -> frozenset[str]:
 
 
 def head(network: nn.Module) -> frozenset[str]:
-    """Keep the last linear layer (FedPer; Arivazhagan et al. 2019, arXiv:1912.00818)."""
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return frozenset(_names(network, linear[-1] + ".")) if linear else frozenset()
+    """Keep the head, which is the last linear layer in most networks (FedPer; Arivazhagan et al. 2019, 1912.00818)."""
+    name = name_of_head(network)
+    return frozenset(_names(network, name + ".")) if name else frozenset()
 
 
 def norms_and_head(network: nn.Module) -> frozenset[str]:
@@ -62,5 +64,5 @@ def _inside(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> frozenset
 
 def _names(network: nn.Module, prefix: str) -> list[str]:
     parameters = [f"net/{name}" for name, _ in network.named_parameters() if name.startswith(prefix)]
-    buffers = [f"stat/{n}" for n, b in network.named_buffers() if n.startswith(prefix) and b.is_floating_point()]
+    buffers = [f"stat/{name}" for name in shared_buffers(network) if name.startswith(prefix)]
     return parameters + buffers

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from wardround.algorithms.augment import AUGMENTATIONS
+from wardround.algorithms.parts import PARTS
 from wardround.core.context import RoundContext
 from wardround.errors import PlanError
 
@@ -35,6 +36,8 @@ class Training:
         keep_optimiser: whether a site's optimiser state lives on from round to round.
         augment: ``none``, ``flip``, ``dihedral`` (flips and quarter turns) or ``dihedral+colour``.
         precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 where the hardware computes it natively.
+        parts: what is trained: ``all``; ``norms``, normalisation layers, biases and the head; or ``head``. The rest
+            keeps its first values and does not travel. Under ``head`` each image's features are computed once.
     """
 
     epochs: float = 1.0
@@ -48,6 +51,7 @@ class Training:
     keep_optimiser: bool = False
     augment: str = "none"
     precision: str = "auto"
+    parts: str = "all"
 
     def __post_init__(self) -> None:
         for key, options in (
@@ -55,6 +59,7 @@ class Training:
             ("schedule", SCHEDULES),
             ("precision", PRECISIONS),
             ("augment", tuple(AUGMENTATIONS)),
+            ("parts", tuple(PARTS)),
         ):
             if getattr(self, key) not in options:
                 raise PlanError(f"training {key} = {getattr(self, key)!r} is not one of {', '.join(options)}")

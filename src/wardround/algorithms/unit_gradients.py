@@ -14,7 +14,8 @@ from torch.func import functional_call, grad_and_value, vmap
 from wardround.algorithms.augment import Augmentation
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification, to_input
+from wardround.tasks.classification import Classification
+from wardround.tasks.inputs import trained_part
 
 _CHUNK_VALUES = 2**23
 ROOM = 1 - 2.0**-12
@@ -55,22 +56,26 @@ class UnitGradients:
         Returns:
             parameter name -> float64 tensor, and the mean loss over images and views; zeros without images.
         """
+        part = trained_part(network)
         parameters = {
-            name: value.detach().contiguous() for name, value in network.named_parameters() if value.requires_grad
+            name: value.detach().contiguous() for name, value in part.module.named_parameters() if value.requires_grad
         }
         total = torch.zeros(sum(value.numel() for value in parameters.values()), dtype=torch.float64)
         losses = [torch.zeros(0)]
         device = next(network.parameters()).device
         for rows in self._chunks(units, total.numel()):
-            inputs = self.augment(to_input(np.repeat(images.batch(rows), self.views, axis=0))).contiguous()
+            inputs = part.inputs(images, np.repeat(rows, self.views))
+            if part.body is None:
+                inputs = self.augment(inputs).contiguous()
             labels = torch.from_numpy(np.repeat(images.labels[rows], self.views))
-            gradients, loss = self._each(network, parameters, inputs.to(device), labels.to(device))
+            gradients, loss = self._each(part.module, parameters, inputs.to(device), labels.to(device))
             means = _means(gradients, np.repeat(units[rows], self.views))
             factors = (self.bound * ROOM / means.norm(dim=1).clamp_min(1e-30)).clamp_max(1.0)
             total += factors @ means
             losses.append(loss)
         found = torch.cat(losses)
-        return _shaped(total, parameters), float(found.mean()) if len(found) else 0.0
+        named = {part.prefix + name: value for name, value in parameters.items()}
+        return _shaped(total, named), float(found.mean()) if len(found) else 0.0
 
     def _each(
         self, network: nn.Module, parameters: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from wardround.core.files import write_atomically
 from wardround.errors import DataError
 
 FORMAT_VERSION = 2
+_HELD: WeakValueDictionary[tuple[Path, int, int], np.ndarray] = WeakValueDictionary()
 BLOCK = 64
 """Images of one checksum: what is made anew after a crash is less than two blocks for each process."""
 
@@ -103,11 +105,19 @@ class CacheFile:
         facts = self.facts()
         if facts is None or self.mapped() is None:
             return False
-        return bool((not thorough and facts["stamp"] == self._stamp()) or facts["blocks"] == self._checksums())
+        return bool((not thorough and facts["stamp"] == list(self._stamp())) or facts["blocks"] == self._checksums())
 
     def mapped(self) -> np.ndarray | None:
         """Return the pixels, memory-mapped read-only; ``None`` if the file is absent, cut short or of another shape."""
         return self._mapped(self.path, "r")
+
+    def held(self) -> np.ndarray | None:
+        """Return `mapped`, and the same array again while somebody holds it and the file is what it was.
+
+        So what a process computes of its images, it computes once.
+        """
+        pixels = self.mapped()
+        return None if pixels is None else _HELD.setdefault((self.path, *self._stamp()), pixels)
 
     def mapped_part(self) -> np.ndarray | None:
         """Return `part`, memory-mapped for writing; ``None`` if it is absent, cut short or of another shape."""
@@ -125,12 +135,12 @@ class CacheFile:
         self.part.replace(self.path)
         said = {"refused": {str(row): why for row, why in refused.items()}, "notes": dict(notes)}
         facts = {"blocks": checksums, **said}
-        write_atomically(self.facts_path, canonical_json({**facts, "stamp": self._stamp()}))
+        write_atomically(self.facts_path, canonical_json({**facts, "stamp": list(self._stamp())}))
         self.journal.unlink(missing_ok=True)
 
-    def _stamp(self) -> list[int]:
+    def _stamp(self) -> tuple[int, int]:
         seen = self.path.stat()
-        return [seen.st_size, seen.st_mtime_ns]
+        return seen.st_size, seen.st_mtime_ns
 
     def _checksums(self) -> list[str]:
         pixels = self.mapped()

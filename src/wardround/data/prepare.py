@@ -114,7 +114,7 @@ def prepared(
         with _writing(cache):
             if not cache.is_whole(thorough):
                 made = _fill(cache, decoder, workers, int(unreadable_share * shape[0]))
-    facts, pixels = cache.facts(), cache.mapped()
+    facts, pixels = cache.facts(), cache.held()
     if facts is None or pixels is None:
         raise DataError(f"the cache file {cache.path} was removed while it was read: start again")
     refused = {int(row): why for row, why in facts["refused"].items()}

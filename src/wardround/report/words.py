@@ -17,7 +17,12 @@ ALGORITHMS: Mapping[str, str] = {
     "central": "pooled training",
     "local": "each site alone",
 }
-MODELS: Mapping[str, str] = {"small_cnn": "a small CNN", "resnet18": "a ResNet-18", "resnet50": "a ResNet-50"}
+MODELS: Mapping[str, str] = {
+    "small_cnn": "a small CNN",
+    "resnet18": "a ResNet-18",
+    "resnet50": "a ResNet-50",
+    "scattering": "fixed scattering features",
+}
 SOURCES: Mapping[str, str] = {
     "slide": "the embedded immunohistochemistry slide",
     "ham10000": "HAM10000, dermatoscopic images of skin lesions",

@@ -28,8 +28,8 @@ from wardround.rounds.plan import Plan
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.server import BlindServer, OpenServer, Server
-from wardround.rounds.site import Workbench
 from wardround.rounds.spent import SpentSoFar, spent_by
+from wardround.rounds.workbench import Workbench
 from wardround.tasks.classification import Classification
 
 
@@ -72,12 +72,14 @@ class Coordinator:
         fabric: carries the calls.
         journal: keeps completed rounds.
         listener: is told of progress.
+        start: weights that the user supplied; see `Start`.
     """
 
     plan: Plan
     fabric: Fabric
     journal: Journal
     listener: Listener = field(default_factory=Silent)
+    start: Tensors = field(default_factory=dict)
 
     def run(self) -> RunResult:
         """Run the plan to its end, from the journal's last completed round.
@@ -92,7 +94,7 @@ class Coordinator:
         with clock.phase("open"):
             facts = self._open()
             task = self._task(facts)
-            bench = Workbench(task, self.plan.seed)
+            bench = Workbench(task, self.plan.seed, self.plan.training.parts, self.start)
         algorithm = self.plan.composed()
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
         self.plan.check(len(trainers))
@@ -100,9 +102,9 @@ class Coordinator:
             roster = self._roster()
         with closing(self.journal.ledger()) as log:
             keeper = Keeper(self.plan, self.journal, self.fabric, roster, log)
-            personal = algorithm.personal(bench.lend())
+            personal = bench.own(algorithm)
             records, state = self.journal.last() or ([], None)
-            start = algorithm.server.start({k: v for k, v in bench.initial.items() if k not in personal})
+            start = algorithm.server.start(bench.shared(algorithm))
             server = self._server(algorithm, start if state is None else state, digest_of(start), records)
             template = algorithm.server.broadcast(start)
             if self.plan.guarantee is not None:

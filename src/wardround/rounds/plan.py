@@ -7,12 +7,14 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from wardround.aggregate import Aggregator
 from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
+from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
 from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
@@ -29,7 +31,9 @@ from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.logbook.rules import LedgerRules
 from wardround.screen import Norms
-from wardround.tasks.models import ModelSpec
+from wardround.tasks.inputs import trained_part
+from wardround.tasks.models import ModelSpec, Scattering
+from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
 
@@ -96,6 +100,7 @@ class Plan:
         average_decay: per-round decay of the moving average that is evaluated and saved; 0 saves the last weights.
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
         ledger: who signs the record of the run (``[ledger]``).
+        start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
     """
 
     name: str
@@ -116,6 +121,7 @@ class Plan:
     average_decay: float = 0.0
     privacy: Privacy | None = None
     ledger: LedgerRules = field(default_factory=LedgerRules)
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -126,6 +132,22 @@ class Plan:
             raise PlanError("sites_per_round, quorum and timeout_s must be finite and not negative")
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
+        if self.trains_on_features and self.training.augment != "none":
+            raise PlanError(
+                f'training augment = "{self.training.augment}" cannot reach a head that is fed features computed once '
+                'for each image: say augment = "none", or train all parts of another model'
+            )
+        if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
+            raise PlanError("views of an image whose features are computed once are all the same: remove views")
+
+    @property
+    def trains_on_features(self) -> bool:
+        """Whether only a head is trained, on features that never change."""
+        return self.training.parts == "head" or isinstance(self.model, Scattering)
+
+    def starting_weights(self, root: Path | None) -> Tensors:
+        """Return the weights that the user supplied, sought below the data root; nothing without ``[start]``."""
+        return self.start.load(root) if self.start else {}
 
     def mixture(self, num_trainers: int | None = None, deployed: bool = False) -> Mixture:
         """Return the plan as the checker sees it.
@@ -216,7 +238,9 @@ class Plan:
     @cached_property
     def _mixes_records(self) -> bool:
         with torch.random.fork_rng():
-            return bool(mixing_layer(self.model.build(3, 2)))
+            network = self.model.build(3, 2)
+            freeze(network, frozen_weights(network, self.training.parts))
+            return bool(mixing_layer(trained_part(network).module))
 
     def _work(self) -> Work:
         work = self.algorithm.work

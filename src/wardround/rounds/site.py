@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from wardround.core.codec import Message
@@ -37,31 +36,8 @@ from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
 from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
-from wardround.tasks.classification import Classification, load_weights, weights_of
-
-
-class Workbench:
-    """One network per process, lent to one site at a time: a thousand sites need the memory of one.
-
-    Attributes:
-        task: what is learned.
-        initial: the weights before round 0, the same everywhere.
-    """
-
-    def __init__(self, task: Classification, seed: int) -> None:
-        torch.set_num_threads(1)  # the number of threads changes the order of sums, hence the last bit
-        self.task = task
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = task.build(seed).to(device)
-        self._fresh = {name: value.clone() for name, value in self._network.state_dict().items()}
-        self.initial: Tensors = weights_of(self._network)
-
-    def lend(self, *layers: Tensors) -> nn.Module:
-        """Return the network with its initial weights, overwritten by `layers` in order."""
-        self._network.load_state_dict(self._fresh)
-        for weights in layers:
-            load_weights(self._network, weights)
-        return self._network
+from wardround.rounds.workbench import Workbench
+from wardround.tasks.classification import weights_of
 
 
 class Site:
@@ -105,10 +81,11 @@ class Site:
         self._store = store
         self._release = Release(plan, store, account) if plan.privacy else None
         self._algorithm = plan.composed()
-        self._personal = self._algorithm.personal(workbench.lend())
+        self._personal = workbench.own(self._algorithm)
+        self._template = workbench.shared(self._algorithm)
         self._lock = threading.Lock()
-        shared = {key: value for key, value in workbench.initial.items() if key not in self._personal}
-        self._replica = Replica(store.folder, self._algorithm.server, shared) if plan.pipeline.opens_at_sites else None
+        opens = plan.pipeline.opens_at_sites
+        self._replica = Replica(store.folder, self._algorithm.server, self._template) if opens else None
         self._contributions = Contributions(store.folder)
         keyring = Keyring.of(name, plan, credentials) if plan.needs_keys else None
         self._outlet = Outlet(name, plan, store, keyring, self._contributions) if plan.pipeline.sums_frames else None
@@ -195,7 +172,8 @@ class Site:
         )
         if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
-        shared = {name: value for name, value in result.change.items() if name not in self._personal}
+        withheld = self._personal | self._bench.frozen
+        shared = {name: value for name, value in result.change.items() if name not in withheld}
         scale = self._plan.guarantee.scale if self._plan.guarantee else None
         leaving = outgoing(self._plan.pipeline, shared, memory, ctx, scale)
         memory = {**result.memory, **self._kept(network), **leaving.residual}
@@ -313,11 +291,10 @@ class Site:
         return last
 
     def _checked(self, weights: Tensors) -> Tensors:
-        template = {name: value for name, value in self._bench.initial.items() if name not in self._personal}
-        for name, expected in template.items():
+        for name, expected in self._template.items():
             if name not in weights or weights[name].shape != expected.shape or weights[name].dtype != expected.dtype:
                 raise WireError(f"the broadcast lacks {name} as {expected.dtype} {expected.shape}")
-        return {name: value for name, value in weights.items() if name in template}
+        return {name: value for name, value in weights.items() if name in self._template}
 
     def _personal_of(self, memory: Tensors) -> Tensors:
         return {name: value for name, value in memory.items() if name in self._personal}

@@ -22,9 +22,10 @@ from wardround.protect.trust import Trust
 from wardround.protect.vault import passphrase_from_environment
 from wardround.rounds.keyring import Credentials
 from wardround.rounds.plan import Plan
-from wardround.rounds.site import Site, Workbench
+from wardround.rounds.site import Site
 from wardround.rounds.spending import Account, refuse_uncovered
 from wardround.rounds.store import SiteStore
+from wardround.rounds.workbench import Workbench
 from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
 from wardround.tasks.classification import Classification
@@ -68,12 +69,17 @@ def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
 def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:
     """Load the data once and return what opens simulated sites; runs in the process that hosts them."""
     plan = from_json(plan_json)
-    return opener_for(plan, sites_of(plan, Path(data_root) if data_root else None), Path(store_root))
+    root = Path(data_root) if data_root else None
+    return opener_for(plan, sites_of(plan, root), Path(store_root), root)
 
 
-def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path) -> Opener:
+def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path, data_root: Path | None = None) -> Opener:
     """Return what opens sites whose data is loaded already."""
-    return partial(_open, plan, sites, Workbench(task_of(plan, sites), plan.seed), store_root)
+    return partial(_open, plan, sites, _bench(plan, sites, data_root), store_root)
+
+
+def _bench(plan: Plan, sites: Mapping[str, SiteData], data_root: Path | None) -> Workbench:
+    return Workbench(task_of(plan, sites), plan.seed, plan.training.parts, plan.starting_weights(data_root))
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
@@ -88,8 +94,9 @@ def open_site(plan_json: str, site: str, data_root: str | None, store_root: str)
     store = SiteStore(Path(store_root) / site)
     credentials = deployed(plan, site)
     account = deployed_account(plan, site, store)
-    sites = sites_of(plan, Path(data_root) if data_root else None, whole=False)
-    return _opened(plan, sites, Workbench(task_of(plan, sites), plan.seed), store, site, credentials, account)
+    root = Path(data_root) if data_root else None
+    sites = sites_of(plan, root, whole=False)
+    return _opened(plan, sites, _bench(plan, sites, root), store, site, credentials, account)
 
 
 def deployed(plan: Plan, site: str) -> Credentials | None:

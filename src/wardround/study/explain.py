@@ -38,6 +38,7 @@ def explain(plan: Plan) -> str:
         f"sites     {_settings(table['data']['sites'], 'by')}",
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
+        *_trained(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
         "",
@@ -66,6 +67,18 @@ def explain(plan: Plan) -> str:
         f"{len(RULES)} rules were checked, and the plan breaks none.",
     ]
     return "\n".join(lines)
+
+
+def _trained(plan: Plan) -> list[str]:
+    start = f", from the weights in {plan.start.file}" if plan.start else ""
+    parts = {
+        "all": "",
+        "head": "the head alone; no other weight changes or travels",
+        "norms": "norms, biases and the head; no other weight changes or travels",
+    }[plan.training.parts]
+    if not (parts or start):
+        return []
+    return [f"trains    {parts or 'every weight'}{start}"]
 
 
 def _harmonised(data: dict[str, Any]) -> list[str]:

@@ -31,9 +31,9 @@ from wardround.tasks.classification import (
     batches,
     by_slot,
     load_weights,
-    to_input,
     weights_of,
 )
+from wardround.tasks.inputs import to_input
 
 if TYPE_CHECKING:
     from torch import nn

@@ -77,9 +77,9 @@ def train(
         root = str(data_root) if data_root else None
         fabric = WorkerFabric(names, partial(make_opener, to_json(plan), root, str(folder.store_root)), workers)
     else:
-        fabric = LocalFabric(names, opener_for(plan, sites, folder.store_root), encoded)
+        fabric = LocalFabric(names, opener_for(plan, sites, folder.store_root, data_root), encoded)
     try:
-        run_plan(plan, fabric, path, resume, listener or Silent())
+        run_plan(plan, fabric, path, resume, listener or Silent(), data_root)
     finally:
         fabric.close()
     if plan.pipeline.opens_at_sites:
@@ -87,15 +87,18 @@ def train(
     return path
 
 
-def run_plan(plan: Plan, fabric: Fabric, path: Path, resume: bool, listener: Listener) -> None:
-    """Run a plan over any fabric and fill its run folder.
+def run_plan(
+    plan: Plan, fabric: Fabric, path: Path, resume: bool, listener: Listener, data_root: Path | None = None
+) -> None:
+    """Run a plan over any fabric and fill its run folder; weights to start from are sought below `data_root`.
 
     Raises:
         WardroundError: the run stopped; ``summary.json`` says why, and ``resume`` goes on with it.
     """
+    start = plan.starting_weights(data_root)
     folder = RunFolder.create(path, plan, resume)
     try:
-        result = Coordinator(plan, fabric, folder, listener).run()
+        result = Coordinator(plan, fabric, folder, listener, start).run()
     except WardroundError as error:
         folder.write_summary(failed(plan, str(error)))
         raise
@@ -106,7 +109,8 @@ def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool)
     """Run a plan that came as text: the entry point of a distributed engine's server process."""
     plan, path = from_json(plan_json), Path(run_folder)
     if not RunFolder(path).is_settled(plan, resume):
-        run_plan(plan, fabric, path, resume, Silent())
+        root = os.environ.get("WARDROUND_DATA")
+        run_plan(plan, fabric, path, resume, Silent(), Path(root) if root else None)
 
 
 def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:

@@ -27,6 +27,7 @@ from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
 from wardround.tasks.models import MODELS
+from wardround.tasks.start import Start
 
 Table = Mapping[str, Any]
 
@@ -47,6 +48,7 @@ _TOP = tuple(f.name for f in dataclasses.fields(Plan) if f.type in ("str", "int"
 _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
+_START = "start"
 _SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
@@ -80,10 +82,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY):
+    for name in (*_TABLES, _PRIVACY, _START):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -104,6 +106,7 @@ def parse(table: Table) -> Plan:
     for name in ("model", "algorithm", "server", "aggregator"):
         components[name] = _choose(name, table.get(name, {}))
     components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
+    components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -146,6 +149,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
     table[_STAGES] = [_table_of(_STAGES, stage) for stage in plan.pipeline.stages]
     if plan.privacy:
         table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
+    if plan.start:
+        table[_START] = _table_of(_START, plan.start)
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {

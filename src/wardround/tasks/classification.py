@@ -12,6 +12,7 @@ from torch import nn
 from wardround.core.update import Tensors, in_group, of_group
 from wardround.data.images import LabelledImages
 from wardround.metrics.clinical import Predictions
+from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec
 
 EVALUATION_BATCH = 256
@@ -46,19 +47,14 @@ class Classification:
 
     def predict(self, network: nn.Module, images: LabelledImages) -> Predictions:
         """Return class probabilities for `images`, with the network in evaluation mode."""
-        network.eval()
+        part = trained_part(network.eval())
         device = next(network.parameters()).device
         parts = [np.zeros((0, len(self.classes)), np.float32)]
         with torch.inference_mode():
             for rows in batches(len(images), EVALUATION_BATCH):
-                logits = network(to_input(images.batch(rows), device)).float()
+                logits = part.module(part.inputs(images, rows, device)).float()
                 parts.append(torch.softmax(logits, dim=1).cpu().numpy())
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
-
-
-def to_input(pixels: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Turn uint8 ``(B, H, W, C)`` into float32 ``(B, C, H, W)`` in [-2, 2], the scale every network here is fed."""
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(63.75).sub_(2.0)
 
 
 def batches(count: int, size: int) -> Iterator[np.ndarray]:
@@ -70,10 +66,18 @@ def batches(count: int, size: int) -> Iterator[np.ndarray]:
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
     """Return what a network can share: ``net/<parameter>`` and ``stat/<float buffer>``, as copies.
 
-    Integer buffers (BatchNorm's step counter) stay out: a mean of counters means nothing.
+    Integer buffers (BatchNorm's step counter) stay out: a mean of counters means nothing. So do buffers that are no
+    part of the network's state: they are constants.
     """
-    buffers = {name: value for name, value in network.named_buffers() if value.is_floating_point()}
-    return in_group(_arrays(dict(network.named_parameters())), "net") | in_group(_arrays(buffers), "stat")
+    return in_group(_arrays(dict(network.named_parameters())), "net") | in_group(
+        _arrays(shared_buffers(network)), "stat"
+    )
+
+
+def shared_buffers(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the float buffers that belong to a network's state, by name."""
+    state = network.state_dict()
+    return {name: value for name, value in network.named_buffers() if name in state and value.is_floating_point()}
 
 
 def by_slot(weights: Tensors) -> dict[str, np.ndarray]:

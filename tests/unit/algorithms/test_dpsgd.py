@@ -22,7 +22,8 @@ from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
 from wardround.privacy import Gaussian
 from wardround.privacy.words import Words
-from wardround.tasks.classification import Classification, to_input, weights_of
+from wardround.tasks.classification import Classification, weights_of
+from wardround.tasks.inputs import to_input
 from wardround.tasks.models import MonaiNet, ResNet18, SmallCnn
 
 IMAGES = tiny.images(12)

@@ -15,7 +15,8 @@ from wardround.algorithms import FedAvg, Training
 from wardround.algorithms.server import ServerSgd
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, Update, applied, difference
-from wardround.tasks.classification import load_weights, to_input, weights_of
+from wardround.tasks.classification import load_weights, weights_of
+from wardround.tasks.inputs import to_input
 from wardround.tasks.models import SmallCnn
 
 TASK = tiny.task()

@@ -42,6 +42,12 @@ def test_pixels_are_made_once_and_mapped_read_only(own_cache: Path) -> None:
     assert sorted(path.suffix for path in own_cache.iterdir()) == [".json", ".npy"]
 
 
+def test_who_holds_the_pixels_gets_the_same_array() -> None:
+    first = prepared(KEY, SHAPE, Sevens()).pixels
+    assert prepared(KEY, SHAPE, Sevens()).pixels is first
+    assert prepared({"source": "y"}, SHAPE, Sevens()).pixels is not first
+
+
 def test_another_key_or_shape_is_another_file() -> None:
     keys = [({"size": 1}, SHAPE), ({"size": 2}, SHAPE), ({"size": 2}, (4, 8, 8, 1))]
     assert len({CacheFile.of(key, shape).path for key, shape in keys}) == 3

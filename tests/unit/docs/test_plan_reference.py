@@ -21,6 +21,7 @@ from wardround.protect.quantise import Quantise
 from wardround.rounds.logbook.rules import COSIGNERS, LedgerRules
 from wardround.rounds.plan import Evaluation
 from wardround.study.spec import CHOICES, load, parse
+from wardround.tasks.start import Start
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "reference" / "plan.md"
@@ -30,6 +31,7 @@ CHOSEN = [(f'`{key} = "{name}"`', kind) for key, registry, _ in CHOICES.values()
 
 TABLES = [
     ("## `[training]`", Training),
+    ("## `[start]`", Start),
     ("## `[data.parts]`", Parts),
     ("## `[data.harmonise]`", Harmonise),
     ("## `[evaluation]`", Evaluation),

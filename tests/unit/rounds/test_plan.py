@@ -23,11 +23,13 @@ from wardround.rounds.plan import Evaluation, Plan
 from wardround.screen import SCREENS
 from wardround.study.spec import from_json, to_json
 from wardround.tasks.models import MODELS, MonaiNet
+from wardround.tasks.start import Start
 
 BASE = tiny.plan()
 
 # Valid values that differ from the defaults, for fields that do not take any value of their type.
 CLAIM = Privacy("image", 1e-5, epsilon=1.0)
+START = Start("body.safetensors", "0" * 64)
 OTHER: dict[str, Any] = {
     "name": "other",
     "average_decay": 0.5,
@@ -79,6 +81,10 @@ OTHER: dict[str, Any] = {
     "delta": 1e-6,
     "noise_multiplier": 2.5,
     "privacy": CLAIM,
+    "parts": "head",
+    "order": 1,
+    "sha256": "1" * 64,
+    "start": START,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
@@ -123,6 +129,7 @@ def other(value: Any, field: str) -> Any:
 def variants() -> Iterator[Plan]:
     yield BASE
     yield dataclasses.replace(BASE, privacy=CLAIM)
+    yield dataclasses.replace(BASE, start=START)
     for stage in STAGES.values():
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
@@ -172,7 +179,7 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert len(digests) == count - 5 - 1 + 2  # and one with a claim
+    assert len(digests) == count - 5 - 1 + 3  # and one with a claim, one with weights to start from
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

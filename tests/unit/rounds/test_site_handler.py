@@ -13,8 +13,9 @@ from wardround.core.codec import Message, decode, encode
 from wardround.core.update import Tensors
 from wardround.errors import PlanError, SiteError, WireError
 from wardround.rounds.plan import Plan
-from wardround.rounds.site import Site, Workbench
+from wardround.rounds.site import Site
 from wardround.rounds.store import SiteStore
+from wardround.rounds.workbench import Workbench
 
 STATEFUL = tiny.plan(rounds=5, algorithm={"name": "scaffold", "personal": "norms"}, training={"keep_optimiser": True})
 

@@ -23,7 +23,7 @@ from wardround.study.engines import choose
 from wardround.study.folder import RunFolder
 from wardround.study.run import folder_of, run_on_fabric, run_plan, train
 from wardround.study.spec import to_json
-from wardround.tasks.classification import to_input
+from wardround.tasks.inputs import to_input
 
 PLAN = tiny.plan(data={"stride_px": 16}, evaluation={"every": 1, "bootstrap": 5})
 

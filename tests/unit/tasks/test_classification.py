@@ -12,9 +12,9 @@ from wardround.tasks.classification import (
     EVALUATION_BATCH,
     batches,
     load_weights,
-    to_input,
     weights_of,
 )
+from wardround.tasks.inputs import to_input
 
 TASK = tiny.task()
 

@@ -8,6 +8,7 @@ import torch
 
 from wardround.tasks.models.monai_net import MonaiNet
 from wardround.tasks.models.resnet import ResNet18, ResNet50
+from wardround.tasks.models.scattering import Scattering
 from wardround.tasks.models.small_cnn import SmallCnn
 
 
@@ -24,7 +25,8 @@ MODELS: dict[str, type[ModelSpec]] = {
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "monai": MonaiNet,
+    "scattering": Scattering,
 }
 """Names a plan may use in ``[model] name = …``."""
 
-__all__ = ["MODELS", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "SmallCnn"]
+__all__ = ["MODELS", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]

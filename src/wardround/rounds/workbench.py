@@ -1,0 +1,62 @@
+"""The network of a process, lent to one site at a time."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import nn
+
+from wardround.algorithms import Algorithm
+from wardround.algorithms.parts import freeze, frozen_weights, own_weights
+from wardround.core.update import Tensors
+from wardround.tasks.classification import Classification, load_weights, weights_of
+from wardround.tasks.start import start_from
+
+
+class Workbench:
+    """One network per process, lent to one site at a time: a thousand sites need the memory of one.
+
+    Attributes:
+        task: what is learned.
+        initial: the weights before round 0, the same everywhere.
+        frozen: names of the weights that are not trained and do not travel.
+    """
+
+    def __init__(
+        self, task: Classification, seed: int, parts: str = "all", start: Tensors = MappingProxyType({})
+    ) -> None:
+        """Make the network.
+
+        Args:
+            task: what is learned.
+            seed: of the weights.
+            parts: what is trained; see `Training`.
+            start: weights that the user supplied; see `Start`.
+        """
+        torch.set_num_threads(1)  # the number of threads changes the order of sums, hence the last bit
+        self.task = task
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = task.build(seed).to(device)
+        start_from(self._network, start)
+        self.frozen = frozen_weights(self._network, parts)
+        freeze(self._network, self.frozen)
+        self._fresh = {name: value.clone() for name, value in self._network.state_dict().items()}
+        self.initial: Tensors = weights_of(self._network)
+
+    def lend(self, *layers: Tensors) -> nn.Module:
+        """Return the network with its initial weights, overwritten by `layers` in order."""
+        self._network.load_state_dict(self._fresh)
+        for weights in layers:
+            load_weights(self._network, weights)
+        return self._network
+
+    def own(self, algorithm: Algorithm) -> frozenset[str]:
+        """Return the names of the weights that each site trains and keeps for itself."""
+        return own_weights(self._network, algorithm.personal, self.frozen)
+
+    def shared(self, algorithm: Algorithm) -> dict[str, np.ndarray]:
+        """Return the weights that travel, as they are before round 0."""
+        withheld = self.own(algorithm) | self.frozen
+        return {name: value for name, value in self.initial.items() if name not in withheld}
