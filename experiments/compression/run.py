@@ -21,7 +21,7 @@ import numpy as np
 from methods import FEDERATED, HERE, METHODS, plan_of, run
 
 from wardround.metrics.clinical import Statistic, macro_auc
-from wardround.metrics.intervals import paired_difference, site_mean_auc
+from wardround.metrics.intervals import Estimate, paired_difference, site_mean_auc, verdict
 from wardround.study.folder import RunFolder
 
 sys.path.insert(0, str(FEDERATED))
@@ -31,7 +31,6 @@ from reproduce import LARGE, predictions
 SEEDS = tuple(range(11, 18))
 REPLICATES = 1000
 AIM_AUC = -0.005
-AIM_BYTES = 50
 
 
 def folder_of(out: Path, method: str, seed: int) -> Path:
@@ -79,13 +78,6 @@ def traffic(out: Path, method: str, seeds: tuple[int, ...]) -> dict[str, float]:
     return {"up_bytes_per_site_round": up / asked, "down_bytes_per_site_round": down / asked}
 
 
-def verdict(low: float, high: float) -> str:
-    """Say what an interval decides about the aim; nothing where it holds the aim."""
-    if low >= AIM_AUC:
-        return "met"
-    return "missed" if high < AIM_AUC else "undecided"
-
-
 def markdown(results: dict[str, Any]) -> str:
     """Write the tables."""
     methods = results["methods"]
@@ -106,7 +98,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines += ["", aim, "|---|---|---|---|"]
     for row in results["differences"]:
         said = f"{row['mean']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
-        lines.append(f"| {row['what']} | {row['statistic']} | {said} | {verdict(row['low'], row['high'])} |")
+        decided = verdict(Estimate(row["mean"], row["low"], row["high"]), AIM_AUC)
+        lines.append(f"| {row['what']} | {row['statistic']} | {said} | {decided} |")
     return "\n".join(lines) + "\n"
 
 

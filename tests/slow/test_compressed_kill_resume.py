@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_kill_resume import Running, digests, finish, kill, lines, model
+from test_kill_resume import Running, digests, finish, kill, lines, model, starting
 
 pytestmark = pytest.mark.slow
 
@@ -51,16 +51,8 @@ def undisturbed(plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, plan: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def begin(*options: str) -> Running:
-        started.append(Running(plan, tmp_path / "run", "--workers", "2", *options))
-        return started[-1]
-
-    yield begin
-    for running in started:
-        running.process.kill()
-        running.process.wait()
+    with starting(plan, tmp_path / "run") as begin:
+        yield begin
 
 
 def test_a_killed_coordinator_resumes_to_the_same_bytes(start: Callable[..., Running], undisturbed: Path) -> None:

@@ -194,8 +194,8 @@ def test_a_checkpoint_that_was_lost_is_signed_again(tmp_path: Path) -> None:
 def test_one_site_alone_cannot_co_sign(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="rule cosigned-alone"):
         plan(algorithm={"name": "central"}).check()
-    with pytest.raises(PlanError, match="one site alone cannot co-sign"):
-        plan().check_cohort(1)
+    with pytest.raises(PlanError, match="rule cosigned-alone"):
+        plan().check(1)
 
 
 def test_plain_runs_end_in_the_same_model_whoever_signs(tmp_path: Path) -> None:
