@@ -53,7 +53,7 @@ def from_codes(codes: np.ndarray, steps: np.ndarray, sizes: Sequence[int]) -> np
 
 
 def _rounded(values: np.ndarray, step: np.float32, rng: np.random.Generator) -> np.ndarray:
-    if not step:  # all zero, or too small for a float32 step
+    if step < np.finfo(np.float32).tiny:  # all zero, or so small that a float32 step is no step any more
         return np.zeros(values.size, np.int8)
     rounded = np.floor(values / step + rng.random(values.size))
     return np.clip(rounded, -LARGEST, LARGEST).astype(np.int8)
