@@ -34,6 +34,10 @@ reproduce: $(STAMP)
 	$(BIN)/python experiments/ham10000-federated/reproduce.py
 	$(BIN)/python experiments/ham10000-sealed/run.py
 	$(BIN)/python experiments/ham10000-private/run.py
+	$(BIN)/python experiments/ham10000-private/sites.py
+	$(BIN)/python experiments/compression/run.py
+	$(BIN)/python experiments/privacy-audit/run.py
+	$(BIN)/python experiments/five-keys/run.py
 
 clean:
 	rm -rf $(VENV) runs build dist

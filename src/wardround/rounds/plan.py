@@ -29,7 +29,7 @@ from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
-from wardround.rounds.logbook.rules import LedgerRules
+from wardround.rounds.ledger_rules import LedgerRules
 from wardround.screen import Norms
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, Scattering

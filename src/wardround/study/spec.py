@@ -22,7 +22,7 @@ from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
-from wardround.rounds.logbook.rules import LedgerRules
+from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
