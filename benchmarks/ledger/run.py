@@ -82,7 +82,7 @@ def signed(runs: Sequence[Run]) -> list[Row]:
     for kind in runs[0]:
         chosen = [run[kind] for run in runs]
         share = Spread.of([one["ledger_s"] / one["round_s"] for one in chosen])
-        rows.append(Row(f"{kind}: ledger as a share of the round", share, at_most=LEDGER_SHARE))
+        rows.append(Row(f"{kind}: ledger as a share of the round", share, "of 1", at_most=LEDGER_SHARE))
         rows.append(Row(f"{kind}: ledger a round, all four sites", spread(chosen, "ledger_s", 1e3), "ms"))
         if kind.startswith("sites"):
             rows.append(Row(f"{kind}: ledger of the first round", spread(chosen, "first_ledger_s", 1e3), "ms"))

@@ -68,7 +68,8 @@ def main() -> None:
         folder = RunFolder(runner.run(f"resnet50-{name}", plan))
         records = folder.records()
         train_s = sum(record.seconds["train"] + record.seconds["server"] for record in records) / ROUNDS
-        up, down = (sum(getattr(r, key) for r in records) / ROUNDS / SITES / 1e6 for key in ("bytes_up", "bytes_down"))
+        sites = len(records[0].cohort)
+        up, down = (sum(getattr(r, key) for r in records) / ROUNDS / sites / 1e6 for key in ("bytes_up", "bytes_down"))
         rows.append((name, f"{train_s:.1f}", f"{up:.1f}", f"{down:.1f}"))
         print(*rows[-1], flush=True)
     with (HERE / "resnet50.csv").open("w", newline="") as table:
