@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardround.errors import LedgerError, WardroundError
+from wardround.errors import LedgerError, WireError
 from wardround.ledger.checkpoint import Checkpoint
 from wardround.ledger.log import Log
 from wardround.ledger.note_keys import Key
 from wardround.ledger.notes import MAX_NOTE_BYTES, Note
 from wardround.ledger.quorum import Endorsement, Roster
-from wardround.protect.identity import PublicIdentity
 from wardround.report.reading import Run
 from wardround.report.words import count, listed, plural
 from wardround.rounds.logbook.history import History, read_history
-
-MAX_ROSTER_BYTES = 2**21
+from wardround.rounds.roster import MAX_ROSTER_BYTES, read_identities, witnesses_among
 
 
 @dataclass(frozen=True)
@@ -107,15 +104,14 @@ def _roster(path: Path, history: History, log_key: Key) -> Roster | None:
         return None
     try:
         with path.open("rb") as file:
-            held = json.loads(file.read(MAX_ROSTER_BYTES))
-        keys = {site: PublicIdentity.from_bytes(bytes.fromhex(key)) for site, key in held["identities"].items()}
+            keys = read_identities(file.read(MAX_ROSTER_BYTES))
     except FileNotFoundError:
         raise LedgerError("roster.json, which holds the public keys of its sites, is missing") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WardroundError):
+    except WireError:
         raise LedgerError("roster.json does not hold the public keys of its sites") from None
     if {site: one.fingerprint for site, one in keys.items()} != logged:
         raise LedgerError("the keys in roster.json are not those that its first entry names")
-    return Roster({site: (one.ed25519, one.ml_dsa) for site, one in keys.items()}, log_key)
+    return witnesses_among(keys, log_key)
 
 
 def _require(log: Log, history: History, log_key: Key, note: Note) -> None:

@@ -14,13 +14,13 @@ from wardround.ledger.data_use import UseKey, pixels_digest
 from wardround.ledger.entries import DataUse, DataUseKey
 from wardround.ledger.log import Log
 from wardround.ledger.parts import Place
-from wardround.ledger.quorum import Roster
 from wardround.ledger.use_proof import Finding, Logged, UseProof, prove
 from wardround.protect.home import HOME, Home
 from wardround.protect.vault import Vault, passphrase_from_environment
 from wardround.rounds.logbook.history import History, read_history
 from wardround.rounds.logbook.used_images import read_key, read_list
 from wardround.rounds.plan import Plan
+from wardround.rounds.roster import witnesses_among
 from wardround.study.audit import read_note
 from wardround.study.folder import CHECKPOINT, LEDGER, RunFolder
 from wardround.study.simulation import VAULT
@@ -155,7 +155,7 @@ def check_use(proof: Path, keys: Path | None, key: Path | None, digest: bytes | 
     """
     found = UseProof.from_bytes(_content(proof, UseProof.max_bytes))
     identities = read_roster(keys) if keys is not None else {}
-    roster = Roster({site: (one.ed25519, one.ml_dsa) for site, one in identities.items()}) if identities else None
+    roster = witnesses_among(identities, None) if identities else None
     use_key = UseKey.from_bytes(_content(key, UseKey.max_bytes)) if key is not None else None
     return found.check(roster, use_key, digest)
 

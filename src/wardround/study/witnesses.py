@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from wardround.errors import LedgerError, WardroundError
+from wardround.errors import LedgerError, WireError
 from wardround.ledger.entries import RunOpened
 from wardround.ledger.note_keys import Key
 from wardround.ledger.quorum import Roster
 from wardround.protect.home import Home
 from wardround.protect.identity import PublicIdentity
 from wardround.protect.trust import Trust
+from wardround.rounds.roster import MAX_ROSTER_BYTES, read_identities, witnesses_among
 
 ROSTER = "roster.json"
-MAX_ROSTER_BYTES = 2**21
 
 
 def read_roster(path: Path) -> dict[str, PublicIdentity]:
@@ -26,15 +25,11 @@ def read_roster(path: Path) -> dict[str, PublicIdentity]:
     """
     try:
         with path.open("rb") as file:
-            held = json.loads(file.read(MAX_ROSTER_BYTES))
-        found = {site: PublicIdentity.from_bytes(bytes.fromhex(key)) for site, key in held["identities"].items()}
+            return read_identities(file.read(MAX_ROSTER_BYTES))
     except OSError as error:
         raise LedgerError(f"{path} cannot be read ({error.strerror}): it holds the public keys of the sites") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WardroundError):
+    except WireError:
         raise LedgerError(f"{path} was changed: it does not hold the public keys of sites") from None
-    if not all(isinstance(site, str) for site in found):
-        raise LedgerError(f"{path} was changed: it does not hold the public keys of sites")
-    return found
 
 
 def known_fingerprints(path: Path) -> dict[str, str]:
@@ -77,7 +72,7 @@ def witnesses_of(opened: RunOpened, roster: Path, keys: Path | None) -> Roster |
         raise LedgerError(f"{roster} was changed: its keys are not those that the first entry of the ledger names")
     if keys is not None:
         _require_known(logged, known_fingerprints(keys), keys)
-    return Roster({site: (one.ed25519, one.ml_dsa) for site, one in identities.items()}, Key.from_text(opened.log_key))
+    return witnesses_among(identities, Key.from_text(opened.log_key))
 
 
 def _require_known(logged: Mapping[str, str], known: Mapping[str, str], keys: Path) -> None:

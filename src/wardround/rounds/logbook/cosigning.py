@@ -16,11 +16,10 @@ from wardround.ledger.log import Log
 from wardround.ledger.note_keys import Key, Signature
 from wardround.ledger.notes import Note
 from wardround.ledger.parts import Place
-from wardround.ledger.quorum import Roster as Witnesses
 from wardround.ledger.records import DIGEST, MAX_WHOLE
 from wardround.rounds.logbook.lines import verdict_in
 from wardround.rounds.metered import Metered
-from wardround.rounds.roster import Roster
+from wardround.rounds.roster import Roster, witnesses_among
 from wardround.rounds.wire import bytes_of, number_of, tensor_of
 
 
@@ -59,8 +58,7 @@ class Cosigning:
     def __init__(self, fabric: Fabric, roster: Roster, log: Log, log_key: Key, timeout_s: float | None) -> None:
         """Ask the sites of `roster` about `log`, whose checkpoints `log_key` signs."""
         self.fabric = Metered(fabric)
-        known = {site: (one.ed25519, one.ml_dsa) for site, one in roster.identities.items()}
-        self.witnesses = Witnesses(known, log_key)
+        self.witnesses = witnesses_among(roster.identities, log_key)
         self.events: list[str] = []
         self._log = log
         self._timeout_s = timeout_s

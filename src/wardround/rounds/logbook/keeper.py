@@ -108,8 +108,9 @@ class Keeper:
 
     def enter(self, record: RoundRecord) -> None:
         """Write a completed round, and let the sites co-sign it."""
-        self._append([*self._last_note(), *lines_of(record)])
-        self._sign(self._turn_of(record))
+        lines = lines_of(record)
+        self._append([*self._last_note(), *lines])
+        self._sign(self._turn_of(record, lines))
 
     def close(self, model_sha256: str) -> LedgerEnd:
         """Write what the run ended with, let the sites co-sign it and confirm to each other that they did."""
@@ -174,14 +175,15 @@ class Keeper:
     def _turn_of_last(self, entered: Sequence[RoundRecord]) -> Turn:
         """Return the turn of what lies at the end of the log: a round, or what comes before the first."""
         last = next(self._log.entries(self._log.size - 1))
-        if entered and lines_of(entered[-1])[-1].to_bytes() == last:
-            return self._turn_of(entered[-1])
+        lines = lines_of(entered[-1]) if entered else []
+        if lines and lines[-1].to_bytes() == last:
+            return self._turn_of(entered[-1], lines)
         opened, *keys = read_history(self._log.entries()).opening
         own = shown(keys)
         return Turn(BEFORE, {site: [opened, *own.get(site, [])] for site in self._fabric.sites()})
 
-    def _turn_of(self, record: RoundRecord) -> Turn:
-        lines, outlasting = lines_of(record), self._plan.ledger.outlasts(record.round)
+    def _turn_of(self, record: RoundRecord, lines: Sequence[Entry]) -> Turn:
+        outlasting = self._plan.ledger.outlasts(record.round)
         state = aggregate_in(lines) if self._plan.pipeline.opens_at_sites else None
         return Turn(record.round, shown(lines), attempts_in(record), outlasting, state)
 

@@ -41,6 +41,7 @@ from wardround.rounds.logbook.lines import BEFORE
 from wardround.rounds.logbook.standing import Standing, StandingFile
 from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.plan import Plan
+from wardround.rounds.roster import witnesses_among
 from wardround.rounds.wire import bytes_of, number_of, tensor_of
 
 _SEALED = b"wardround checkpoint 1"
@@ -260,8 +261,7 @@ class Witnessing:
 
     @property
     def _roster(self) -> Roster:
-        known = {site: (one.ed25519, one.ml_dsa) for site, one in self._keyring.keys.roster.items()}
-        return Roster(known, self._log_key)
+        return witnesses_among(self._keyring.keys.roster, self._log_key)
 
 
 def _hashes(body: Message) -> tuple[bytes, ...]:
