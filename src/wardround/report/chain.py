@@ -16,7 +16,7 @@ from wardround.ledger.quorum import Endorsement, Roster
 from wardround.report.reading import Run
 from wardround.report.words import count, listed, plural
 from wardround.rounds.logbook.history import History, read_history
-from wardround.rounds.roster import MAX_ROSTER_BYTES, read_identities, witnesses_among
+from wardround.rounds.logbook.identities import MAX_ROSTER_BYTES, read_identities, witnesses_among
 
 
 @dataclass(frozen=True)

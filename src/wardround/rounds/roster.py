@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +9,10 @@ from dataclasses import dataclass
 from wardround.core.codec import Message
 from wardround.errors import RunError, WireError
 from wardround.fabric.base import Body, Fabric
-from wardround.ledger.note_keys import Key
-from wardround.ledger.quorum import Roster as Witnesses
 from wardround.protect.handshake_messages import NONCE_BYTES, Hello
 from wardround.protect.identity import PublicIdentity
 from wardround.rounds.keyring import frame_claim
 from wardround.rounds.wire import bytes_of, tensor_of
-
-MAX_ROSTER_BYTES = 2**21
 
 
 @dataclass(frozen=True)
@@ -55,24 +50,6 @@ class Roster:
         """
         if site not in self.identities or not self.identities[site].verify(claim, signature):
             raise WireError(f"site {site} did not sign the list of survivors")
-
-
-def read_identities(data: bytes) -> dict[str, PublicIdentity]:
-    """Return site -> its public keys, from the content of a run folder's ``roster.json``.
-
-    Raises:
-        WireError: it holds something else.
-    """
-    try:
-        found = {str(site): bytes.fromhex(key) for site, key in json.loads(data)["identities"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise WireError("a roster does not hold the public keys of sites") from None
-    return {site: PublicIdentity.from_bytes(key) for site, key in found.items()}
-
-
-def witnesses_among(identities: Mapping[str, PublicIdentity], log_key: Key | None) -> Witnesses:
-    """Return the keys by which sites, and the log if it has one, sign checkpoints."""
-    return Witnesses({site: (one.ed25519, one.ml_dsa) for site, one in identities.items()}, log_key)
 
 
 def introduce(fabric: Fabric, known_run: str, identities: Mapping[str, bytes], timeout_s: float | None) -> Roster:

@@ -18,9 +18,9 @@ from wardround.ledger.use_proof import Finding, Logged, UseProof, prove
 from wardround.protect.home import HOME, Home
 from wardround.protect.vault import Vault, passphrase_from_environment
 from wardround.rounds.logbook.history import History, read_history
+from wardround.rounds.logbook.identities import witnesses_among
 from wardround.rounds.logbook.used_images import read_key, read_list
 from wardround.rounds.plan import Plan
-from wardround.rounds.roster import witnesses_among
 from wardround.study.audit import read_note
 from wardround.study.folder import CHECKPOINT, LEDGER, RunFolder
 from wardround.study.simulation import VAULT

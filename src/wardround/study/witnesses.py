@@ -12,7 +12,7 @@ from wardround.ledger.quorum import Roster
 from wardround.protect.home import Home
 from wardround.protect.identity import PublicIdentity
 from wardround.protect.trust import Trust
-from wardround.rounds.roster import MAX_ROSTER_BYTES, read_identities, witnesses_among
+from wardround.rounds.logbook.identities import MAX_ROSTER_BYTES, read_identities, witnesses_among
 
 ROSTER = "roster.json"
 

@@ -17,9 +17,10 @@ from wardround.ledger.note_keys import Key, Signature
 from wardround.ledger.notes import Note
 from wardround.ledger.parts import Place
 from wardround.ledger.records import DIGEST, MAX_WHOLE
+from wardround.rounds.logbook.identities import witnesses_among
 from wardround.rounds.logbook.lines import verdict_in
 from wardround.rounds.metered import Metered
-from wardround.rounds.roster import Roster, witnesses_among
+from wardround.rounds.roster import Roster
 from wardround.rounds.wire import bytes_of, number_of, tensor_of
 
 

@@ -37,11 +37,11 @@ from wardround.ledger.quorum import Roster
 from wardround.ledger.records import DIGEST
 from wardround.rounds.keyring import Keyring
 from wardround.rounds.logbook.contributions import Contributions
+from wardround.rounds.logbook.identities import witnesses_among
 from wardround.rounds.logbook.lines import BEFORE
 from wardround.rounds.logbook.standing import Standing, StandingFile
 from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.plan import Plan
-from wardround.rounds.roster import witnesses_among
 from wardround.rounds.wire import bytes_of, number_of, tensor_of
 
 _SEALED = b"wardround checkpoint 1"
