@@ -93,10 +93,15 @@ def fitted(setting: Setting, features: torch.Tensor, images: LabelledImages, see
     return average
 
 
+def dealt_folds(images: LabelledImages) -> np.ndarray:
+    """Return the fold of each image, int64 ``(N,)``; all images of a lesion are in one."""
+    lesions = np.unique(images.groups, return_inverse=True)[1]
+    return np.random.default_rng(5).integers(0, FOLDS, lesions.max() + 1)[lesions]
+
+
 def compared(setting: Setting, features: torch.Tensor, images: LabelledImages) -> tuple[float, float]:
     """Return pooled and site-mean AUC of out-of-fold predictions, mean over the seeds."""
-    lesions = np.unique(images.groups, return_inverse=True)[1]
-    dealt = np.random.default_rng(5).integers(0, FOLDS, lesions.max() + 1)[lesions]
+    dealt = dealt_folds(images)
     found = []
     for seed in SEEDS:
         probabilities = np.zeros((len(images), len(images.classes)), np.float32)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from wardround.tasks.models.moments_cnn import MomentsCnn
 from wardround.tasks.models.monai_net import MonaiNet
 from wardround.tasks.models.resnet import ResNet18, ResNet50
 from wardround.tasks.models.scattering import Scattering
@@ -22,6 +23,7 @@ class ModelSpec(Protocol):
 
 MODELS: dict[str, type[ModelSpec]] = {
     "small_cnn": SmallCnn,
+    "moments_cnn": MomentsCnn,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "monai": MonaiNet,
@@ -29,4 +31,4 @@ MODELS: dict[str, type[ModelSpec]] = {
 }
 """Names a plan may use in ``[model] name = …``."""
 
-__all__ = ["MODELS", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]
+__all__ = ["MODELS", "ModelSpec", "MomentsCnn", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]

@@ -125,7 +125,7 @@ def measured(images: torch.Tensor, order: int) -> torch.Tensor:
     """
     if min(images.shape[2:]) < 2 * COARSEST:
         raise PlanError(f"scattering needs images of {2 * COARSEST} pixels or more: raise data.size_px")
-    planes = _padded(_opponent(images.float() / 4 + 0.5))
+    planes = _padded(opponent(images.float() / 4 + 0.5))
     batch, channels = planes.shape[:2]
     flat = planes.flatten(0, 1)
     moments = _moments(flat)
@@ -134,7 +134,7 @@ def measured(images: torch.Tensor, order: int) -> torch.Tensor:
     return torch.cat([windows, contrast], dim=1).reshape(batch, channels * MEASUREMENTS[order])
 
 
-def _opponent(images: torch.Tensor) -> torch.Tensor:
+def opponent(images: torch.Tensor) -> torch.Tensor:
     """Return luminance, red-green and yellow-blue of RGB images; grey images stay."""
     if images.shape[1] == 1:
         return images
@@ -153,7 +153,7 @@ def _padded(planes: torch.Tensor) -> torch.Tensor:
 
 def _moments(planes: torch.Tensor) -> torch.Tensor:
     """Return mean, log deviation and skewness: ``(N, H, W)`` to ``(N, windows, 3)``."""
-    windows = _windows(*planes.shape[1:]).to(planes)
+    windows = windows_of(*planes.shape[1:]).to(planes)
     mean = torch.einsum("nhw,vhw->nv", planes, windows)
     centred = planes[:, None] - mean[..., None, None]
     second, third = (torch.einsum("nvhw,vhw->nv", centred**power, windows) for power in (2, 3))
@@ -183,11 +183,11 @@ def _scattered(planes: torch.Tensor, order: int) -> list[torch.Tensor]:
 
 def _averaged(planes: torch.Tensor) -> torch.Tensor:
     """Average under each window: ``(N, A, H, W)`` to ``(N, windows, A)``."""
-    return torch.einsum("nahw,vhw->nva", planes, _windows(*planes.shape[2:]).to(planes))
+    return torch.einsum("nahw,vhw->nva", planes, windows_of(*planes.shape[2:]).to(planes))
 
 
 @cache
-def _windows(height: int, width: int) -> torch.Tensor:
+def windows_of(height: int, width: int) -> torch.Tensor:
     """Return the weights of the whole image and of its centre, each summing to 1: float32 ``(2, height, width)``."""
     rows, columns = ((torch.arange(edge) + 0.5) / edge - 0.5 for edge in (height, width))
     centre = torch.exp(-(rows[:, None] ** 2 + columns**2) / (2 * CENTRE_WIDTH**2))
