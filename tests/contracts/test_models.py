@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contracts.model_contract import ModelContract
 
-from wardround.tasks.models import MODELS, MonaiNet, ResNet18, ResNet50, Scattering, SmallCnn
+from wardround.tasks.models import MODELS, MomentsCnn, MonaiNet, ResNet18, ResNet50, Scattering, SmallCnn
 
 
 class TestSmallCnn(ModelContract):
     spec = SmallCnn(width=8)
+
+
+class TestMomentsCnn(ModelContract):
+    spec = MomentsCnn()
 
 
 class TestResNet18(ModelContract):
@@ -28,5 +32,6 @@ class TestScattering(ModelContract):
 
 
 def test_no_registered_network_is_left_out() -> None:
-    joined = {type(case.spec) for case in (TestSmallCnn, TestResNet18, TestResNet50, TestMonai, TestScattering)}
+    cases = (TestSmallCnn, TestMomentsCnn, TestResNet18, TestResNet50, TestMonai, TestScattering)
+    joined = {type(case.spec) for case in cases}
     assert joined == set(MODELS.values())

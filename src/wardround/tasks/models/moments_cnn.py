@@ -21,7 +21,7 @@ GAIN = 2.0
 FAINT = 0.02
 """Added to deviations before the logarithm, in units of the activations."""
 HEAD_START = 1e-3
-"""Deviation of the head's first weights: every class is about equally probable, and the filters learn from the start."""
+"""Deviation of the head's first weights: classes start about equally probable, and filters learn from the start."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ class _Body(nn.Module):
 class RingConvolution(nn.Module):
     """A convolution whose filters have one weight for all pixels at the same distance, and are standardised.
 
-    The image is summed over rings first, by constants; what is learned then mixes channels and rings at each pixel. Gradients
-    of single images are products of two matrices that way, and cheap.
+    The image is summed over rings first, by constants; what is learned then mixes channels and rings at each pixel.
 
     Attributes:
         weight: ``(fan_out, fan_in x rings)``.
