@@ -100,6 +100,7 @@ ROWS: dict[str, Row] = {
     "features-central": Row("central, fixed features", HERE / "features-central.toml"),
     "features-federated": Row("federated, fixed features", HERE / "features-federated.toml", "features-central"),
     "private": _private("(b) private, fixed features, masked"),
+    "private-tuned": Row("(b) tuned further", HERE / "private-tuned.toml", "features-central"),
     "lesion": _private("(b) per lesion", unit="lesion"),
     "everything": Row("(b) and packed: everything on", HERE / "private.toml", "features-central", encrypted=True),
     "site": Row("(c) site-level, 4 sites", HERE / "site.toml", "features-central"),

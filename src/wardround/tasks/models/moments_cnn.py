@@ -74,6 +74,7 @@ class _Body(nn.Module):
 
     def __init__(self, channels: int, widths: tuple[int, ...], inertia: float, scale: float) -> None:
         super().__init__()
+        self.scale: torch.Tensor
         fans = (channels, *widths)
         edges = (FIRST_RINGS_PX, *[LATER_RINGS_PX] * (len(widths) - 1))
         self.convolutions = nn.ModuleList(
@@ -81,7 +82,8 @@ class _Body(nn.Module):
             for index, (fan_in, fan_out, edge) in enumerate(zip(fans, widths, edges, strict=False))
         )
         self.num_features = 4 * sum(fans)
-        self.scale = scale / self.num_features**0.5
+        factor = torch.tensor(scale / self.num_features**0.5)
+        self.register_buffer("scale", factor, persistent=False)  # a constant of the body, so of its digest
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         maps = opponent(images)

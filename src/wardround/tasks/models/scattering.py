@@ -42,23 +42,28 @@ class Scattering:
     Attributes:
         order: 2 measures 81 numbers of a colour image (27 of a grey one), 1 only 45 (15), which take less noise.
         hidden: neurons between features and classes, with LayerNorm; 0 is softmax regression.
+        scale: factor on the features, > 0. Under `dpsgd` a larger one leaves less of a clipped gradient to the head's
+            biases, whose inputs are 1.
     """
 
     order: int = 2
     hidden: int = 0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.order not in MEASUREMENTS:
             raise PlanError(f"model order = {self.order} is unknown: choose 1 or 2")
         if self.hidden < 0:
             raise PlanError(f"model hidden = {self.hidden} is negative: choose 0 for softmax regression, or say 32")
+        if not 0 < self.scale < float("inf"):
+            raise PlanError(f"model scale = {self.scale} is not a positive number")
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)``, H and W at least 16, to logits ``(B, classes)``.
 
         Softmax regression starts at zero, where every class is equally probable.
         """
-        body = ScatteringFeatures(channels, self.order)
+        body = ScatteringFeatures(channels, self.order, self.scale)
         if not self.hidden:
             head: nn.Module = nn.Linear(body.num_features, classes)
             for weight in head.parameters():
@@ -88,14 +93,15 @@ class ScatteringFeatures(nn.Module):
     windows instead of a grid of patches, and over all angles.)
 
     These numbers are then centred and decorrelated by constants that come from public pictures, never from a
-    site: see ``whitening.py`` beside this file. Last, a feature vector longer than 1 is scaled to 1.
+    site: see ``whitening.py`` beside this file. Last, a feature vector longer than 1 is scaled to 1, and all
+    are multiplied by `scale`.
 
     Attributes:
         num_features: features of one image.
     """
 
-    def __init__(self, channels: int, order: int = 2) -> None:
-        """Take 1 (grey) or 3 (RGB) channels, and measure up to an order of 1 or 2.
+    def __init__(self, channels: int, order: int = 2, scale: float = 1.0) -> None:
+        """Take 1 (grey) or 3 (RGB) channels, measure up to an order of 1 or 2, and multiply by `scale`.
 
         Raises:
             PlanError: there is another number of channels.
@@ -103,6 +109,7 @@ class ScatteringFeatures(nn.Module):
         super().__init__()
         self.mean: torch.Tensor
         self.decorrelate: torch.Tensor
+        self.scale: torch.Tensor
         if channels not in (1, 3):
             raise PlanError(f"scattering features are for 1 or 3 channels, not {channels}")
         self.order = order
@@ -110,11 +117,13 @@ class ScatteringFeatures(nn.Module):
         mean, decorrelate = _whitening(channels, order)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("decorrelate", decorrelate, persistent=False)
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)  # a constant of the body, so of its digest
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map float ``(B, C, H, W)`` in [-2, 2] to features ``(B, num_features)``, each row of norm at most 1."""
+        """Map float ``(B, C, H, W)`` in [-2, 2] to features ``(B, num_features)``, each row of norm at most `scale`."""
         features = (measured(images, self.order) - self.mean) @ self.decorrelate
-        return torch.as_tensor(features / torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(1.0))
+        lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        return torch.as_tensor(features / lengths.clamp_min(1.0) * self.scale)
 
 
 def measured(images: torch.Tensor, order: int) -> torch.Tensor:
