@@ -122,7 +122,8 @@ class RingConvolution(nn.Module):
         summed = nn.functional.conv2d(maps, self.rings, stride=self.stride, padding=self.edge // 2, groups=self.fan_in)
         centred = self.weight - torch.outer(self.weight @ self.mean, self.mean)
         filters = GAIN * centred / torch.linalg.vector_norm(centred, dim=1, keepdim=True).clamp_min(1e-6)
-        return (filters @ summed.flatten(2)).unflatten(2, summed.shape[2:])
+        mixed: torch.Tensor = filters @ summed.flatten(2)
+        return mixed.reshape(*mixed.shape[:2], *summed.shape[2:])
 
 
 @cache
@@ -130,7 +131,7 @@ def _rings(edge: int) -> torch.Tensor:
     """Return orthonormal ``(rings, edge, edge)``: in each, equal weights on all pixels that symmetries carry over."""
     away = (torch.arange(edge) - edge // 2).abs()
     places = torch.maximum(away[:, None], away) * edge + torch.minimum(away[:, None], away)
-    masks = torch.stack([(places == place).float() for place in places.unique()])
+    masks = torch.stack([(places == place).float() for place in sorted(set(places.flatten().tolist()))])
     return masks / masks.sum(dim=(1, 2), keepdim=True).sqrt()
 
 
