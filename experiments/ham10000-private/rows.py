@@ -79,24 +79,14 @@ def _private(label: str, epsilon: float = 1.2, **privacy: Any) -> Row:
     return Row(label, HERE / "private.toml", "features-central", claim, epsilon=f"{epsilon:g}")
 
 
-def _scratch(label: str, epsilon: float = 1.2, parts: str = "", seeds: int = 7) -> Row:
-    claim = {"epsilon": epsilon}
-    return Row(
-        label, HERE / "scratch.toml", "features-central", claim, epsilon=f"{epsilon:g}", parts=parts, seeds=seeds
-    )
-
-
-def _without_noise(label: str, file: Path, seeds: int = 7) -> Row:
-    claim = {"epsilon": 0.0, "noise_multiplier": NO_NOISE}
-    return Row(label, file, "features-central", claim, BY_COORDINATOR, epsilon="inf", seeds=seeds)
-
-
 ROWS: dict[str, Row] = {
     "central": Row("central, CNN", FEDERATED / "central.toml"),
     "federated": Row("federated, CNN", FEDERATED / "federated.toml", "central"),
     "sealed": Row("federated, CNN, packed and masked", FEDERATED / "federated.toml", "federated", pipeline=SEALED),
-    "scratch": _scratch("(a) private, CNN from scratch"),
-    "scratch-head": _scratch("(a) its head alone, on random filters", parts="head"),
+    "scratch": Row("(a) private, CNN from scratch", HERE / "scratch.toml", "features-central"),
+    "scratch-head": Row(
+        "(a) its head alone, on random filters", HERE / "scratch.toml", "features-central", parts="head", seeds=3
+    ),
     "features-central": Row("central, fixed features", HERE / "features-central.toml"),
     "features-federated": Row("federated, fixed features", HERE / "features-federated.toml", "features-central"),
     "private": _private("(b) private, fixed features, masked"),
@@ -112,19 +102,18 @@ FRONTIER: dict[str, Row] = {
     "private": ROWS["private"],
     "frontier-3": _private("private, 3", 3.0),
     "frontier-8": _private("private, 8", 8.0),
-    "frontier-inf": _without_noise("private, no noise", HERE / "private.toml"),
+    "frontier-inf": Row(
+        "private, no noise",
+        HERE / "private.toml",
+        "features-central",
+        {"epsilon": 0.0, "noise_multiplier": NO_NOISE},
+        BY_COORDINATOR,
+        epsilon="inf",
+    ),
 }
 """Name -> point of the figure."""
 
-SCRATCH_FRONTIER: dict[str, Row] = {
-    "scratch": ROWS["scratch"],
-    "scratch-3": _scratch("from scratch, 3", 3.0, seeds=3),
-    "scratch-8": _scratch("from scratch, 8", 8.0, seeds=3),
-    "scratch-inf": _without_noise("from scratch, no noise", HERE / "scratch.toml", seeds=3),
-}
-"""The same of the CNN from scratch."""
-
-CATALOGUE: dict[str, Row] = {**ROWS, **FRONTIER, **SCRATCH_FRONTIER}
+CATALOGUE: dict[str, Row] = {**ROWS, **FRONTIER}
 
 QUOTED = {
     "central": ("ham10000-federated", "central"),
