@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.model_contract import ModelContract
 
-from wardround.tasks.models import MODELS, MonaiNet, ResNet18, ResNet50, Scattering, SmallCnn
+from wardround.tasks.models import MODELS, FlatCnn, LeNet, MonaiNet, ResNet18, ResNet50, Scattering, SmallCnn
 
 
 class TestSmallCnn(ModelContract):
@@ -27,6 +27,15 @@ class TestScattering(ModelContract):
     spec = Scattering(hidden=4)
 
 
+class TestFlatCnn(ModelContract):
+    spec = FlatCnn(width=8)
+
+
+class TestLeNet(ModelContract):
+    spec = LeNet()
+
+
 def test_no_registered_network_is_left_out() -> None:
-    joined = {type(case.spec) for case in (TestSmallCnn, TestResNet18, TestResNet50, TestMonai, TestScattering)}
+    cases = (TestSmallCnn, TestResNet18, TestResNet50, TestMonai, TestScattering, TestFlatCnn, TestLeNet)
+    joined = {type(case.spec) for case in cases}
     assert joined == set(MODELS.values())

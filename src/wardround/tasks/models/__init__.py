@@ -6,6 +6,8 @@ from typing import Protocol
 
 import torch
 
+from wardround.tasks.models.flat_cnn import FlatCnn
+from wardround.tasks.models.lenet import LeNet
 from wardround.tasks.models.monai_net import MonaiNet
 from wardround.tasks.models.resnet import ResNet18, ResNet50
 from wardround.tasks.models.scattering import Scattering
@@ -26,7 +28,9 @@ MODELS: dict[str, type[ModelSpec]] = {
     "resnet50": ResNet50,
     "monai": MonaiNet,
     "scattering": Scattering,
+    "flat_cnn": FlatCnn,
+    "lenet": LeNet,
 }
 """Names a plan may use in ``[model] name = …``."""
 
-__all__ = ["MODELS", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]
+__all__ = ["MODELS", "FlatCnn", "LeNet", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]
