@@ -47,7 +47,7 @@ class Observation:
         work: the local work.
         limits: lowest and highest value of a pixel, as the network is fed it.
         statistics: buffer name -> change of a running statistic (BatchNorm).
-        sites: how many sites' updates are in it; more than one for a sum.
+        shares: of each site's update in it, with sum 1; several for a sum of sites. Images are in their order.
     """
 
     network: nn.Module
@@ -57,7 +57,7 @@ class Observation:
     work: LocalSteps = field(default_factory=LocalSteps)
     limits: tuple[float, float] = (-2.0, 2.0)
     statistics: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    sites: int = 1
+    shares: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         """Refuse what does not belong together.
@@ -72,8 +72,13 @@ class Observation:
         for name, value in self.gradient.items():
             if value.shape != trained[name].shape or not bool(torch.isfinite(value).all()):
                 raise PlanError(f"the gradient of {name!r} is not finite or has shape {tuple(value.shape)}")
-        if self.num_images < 1 or self.num_images % self.work.steps:
-            raise PlanError(f"{self.num_images} images cannot be shared out among {self.work.steps} equal steps")
+        if self.num_images < 1 or self.num_images % (self.work.steps * len(self.shares)):
+            raise PlanError(
+                f"{self.num_images} images cannot be dealt out to {len(self.shares)} sites with "
+                f"{self.work.steps} equal steps each"
+            )
+        if not self.shares or min(self.shares) <= 0 or not math.isclose(sum(self.shares), 1, rel_tol=1e-6):
+            raise PlanError(f"shares {self.shares} of the sites in a sum must be above 0 and have sum 1")
         self.network.train()
         for module in self.network.modules():
             if isinstance(module, DROPOUTS):
@@ -99,9 +104,14 @@ class Observation:
         return [(name, value) for name, value in self.network.named_parameters() if value.requires_grad]
 
     @property
+    def images_a_site(self) -> int:
+        """Images of each site, in all its steps."""
+        return self.num_images // len(self.shares)
+
+    @property
     def images_a_step(self) -> int:
-        """Images in each local step."""
-        return self.num_images // self.work.steps
+        """Images in each local step of a site."""
+        return self.images_a_site // self.work.steps
 
     @property
     def dtype(self) -> torch.dtype:

@@ -72,9 +72,7 @@ class Sighting:
     seen: Observation
 
 
-def sightings(
-    plan: Plan, task: Classification, size: tuple[int, int], tap: Wiretap, index: int
-) -> list[Sighting]:
+def sightings(plan: Plan, task: Classification, size: tuple[int, int], tap: Wiretap, index: int) -> list[Sighting]:
     """Return what a coordinator saw of one round.
 
     Where updates travel in the clear it saw each. Where they are masked or encrypted it saw the next broadcast, whose
@@ -102,16 +100,20 @@ def sightings(
         ctx = RoundContext(plan.seed, index, plan.rounds, tuple(told.fields["cohort"]), told.fields["population"])
         compact = plan.pipeline.compact(told.tensors, ctx)
         return [
-            Sighting(index, (site,), eye.look(_opened(answer, compact), eye.images_at(answer), 1))
+            Sighting(index, (site,), eye.look(_opened(answer, compact), eye.images_at(answer), (1.0,)))
             for site, answer in sorted(tap.answers[index].items())
         ]
     later = tap.calls.get(index + 1)
     if later is None:
         raise PlanError(f"nothing follows round {index}, so that its sum was not seen: let the run go on for a round")
     mean = {name: later.tensors[name] - value for name, value in told.tensors.items()}
-    sites = tuple(sorted(tap.answers[index]))
-    count = sum(eye.images_at(tap.answers[index][site]) for site in sites)
-    return [Sighting(index, sites, eye.look(mean, count, len(sites)))]
+    answers = sorted(tap.answers[index].items())
+    counts = [eye.images_at(answer) for _, answer in answers]
+    if len(set(counts)) > 1:
+        raise PlanError("the sites' updates are made of different numbers of images, which no attack here can sort out")
+    weights = [plan.aggregator.share(int(answer.fields["num_examples"])) for _, answer in answers]
+    shares = tuple(weight / sum(weights) for weight in weights)
+    return [Sighting(index, tuple(site for site, _ in answers), eye.look(mean, sum(counts), shares))]
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class _Eye:
         held = int(answer.fields["num_examples"])
         return self.work.steps * min(self.plan.training.batch_size, held)
 
-    def look(self, change: Tensors, num_images: int, sites: int) -> Observation:
+    def look(self, change: Tensors, num_images: int, shares: tuple[float, ...]) -> Observation:
         network = self.task.build(self.plan.seed)
         load_weights(network, self.broadcast)
         named = {name: torch.from_numpy(value.copy()) for name, value in by_slot(change).items()}
@@ -142,7 +144,7 @@ class _Eye:
             num_images=num_images,
             work=self.work,
             statistics={name: value for name, value in named.items() if name not in trained},
-            sites=sites,
+            shares=shares,
         )
 
 
@@ -154,7 +156,7 @@ def _local_steps(plan: Plan) -> LocalSteps:
     training = plan.training
     if training.optimiser != "sgd" or (training.momentum and training.steps != 1) or not training.steps:
         raise PlanError(
-            "what an update gives away is read off plain SGD with a number of steps: this plan trains otherwise, so let "
-            "the attack take the worst case, one step on a few images (--images)"
+            "what an update gives away is read off plain SGD with a number of steps: this plan trains otherwise, so "
+            "let the attack take the worst case, one step on a few images (--images)"
         )
     return LocalSteps(training.steps, training.learning_rate, training.weight_decay)

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from wardround.cli import check, data, demo, init, keys, ledger, predict, report, site, train
+from wardround.cli import attack, check, data, demo, init, keys, ledger, predict, report, site, train
 from wardround.errors import WardroundError
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (demo, init, check, train, predict, report):
+for verb in (demo, init, check, train, predict, report, attack):
     app.command()(getattr(verb, verb.__name__.rpartition(".")[2]))
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")

@@ -11,8 +11,8 @@ from wardround.metrics.image_quality import psnr_db
 def pairing(true: FloatArray, found: FloatArray) -> np.ndarray:
     """Return for each true image the place of the reconstruction that is given to it, int64 ``(N,)``.
 
-    An attack rebuilds a batch in no order, so all pairs are compared, and those are taken whose squared differences have
-    the smallest sum. Where an attack found fewer images than there were, -1 stands for none.
+    An attack rebuilds a batch in no order, so all pairs are compared, and those are taken whose squared differences
+    have the smallest sum. Where an attack found fewer images than there were, -1 stands for none.
 
     Args:
         true: ``(N, H, W, C)``.
@@ -61,7 +61,7 @@ def identity_rank(found: FloatArray, pool: FloatArray, place: int) -> int:
 def coarse_copy(image: FloatArray, factor: int) -> FloatArray:
     """Return the image averaged over squares of `factor` x `factor` pixels and scaled up again; edges may be uneven."""
     result = np.empty(np.shape(image), np.float64)
-    height, width = result.shape[:2]
+    height, width = np.shape(image)[:2]
     for top in range(0, height, factor):
         for left in range(0, width, factor):
             square = (slice(top, top + factor), slice(left, left + factor))
@@ -70,7 +70,7 @@ def coarse_copy(image: FloatArray, factor: int) -> FloatArray:
 
 
 def _standardised(images: FloatArray) -> FloatArray:
-    grey = images.mean(3).reshape(len(images), -1).astype(np.float64)
+    grey: np.ndarray = images.mean(3).reshape(len(images), -1).astype(np.float64)
     grey = grey - grey.mean(1, keepdims=True)
     length = np.linalg.norm(grey, axis=1, keepdims=True)
-    return np.divide(grey, length, out=np.zeros_like(grey), where=length > 1e-9)
+    return np.asarray(np.divide(grey, length, out=np.zeros_like(grey), where=length > 1e-9))

@@ -62,7 +62,7 @@ class Assault:
         if self.attack not in ATTACKS:
             raise PlanError(f"--attack {self.attack} is unknown: choose from {', '.join(ATTACKS)}")
         if self.images < 0 or self.after < 0 or self.updates < 1 or self.seconds < 0:
-            raise PlanError("an attack needs --images, --after and --seconds of at least 0, and --updates of at least 1")
+            raise PlanError("an attack needs --images, --after and --seconds from 0 on, and --updates from 1 on")
 
     def mounted(self) -> Attack:
         """Return the attack with its budget."""
@@ -89,6 +89,69 @@ class Attacked:
     leaks: list[Leak]
 
 
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """What an attack on a plan came to.
+
+    Attributes:
+        plan: that was attacked.
+        assault: how.
+        attacked: update by update.
+        public: whether the images are published.
+    """
+
+    plan: Plan
+    assault: Assault
+    attacked: list[Attacked]
+    public: bool
+
+    @property
+    def leaks(self) -> list[tuple[str, Leak]]:
+        """For each image: whose update in which round it was in, and what became of it."""
+        return [
+            (f"round {one.sighting.round}, {' + '.join(one.sighting.sites)}", leak)
+            for one in self.attacked
+            for leak in one.leaks
+        ]
+
+    @property
+    def setting(self) -> list[str]:
+        """What was attacked and how, one sentence each."""
+        seen, made_of = self.attacked[0].sighting.seen, self.attacked[0].sighting.seen.num_images
+        whose = "one site's update" if len(seen.shares) == 1 else f"the sum of {len(seen.shares)} sites' updates"
+        protections = ", ".join(link.name for link in self.plan.pipeline.links) or "none"
+        trained = f"after {self.assault.after} rounds of training" if self.assault.after else "from its first round on"
+        worst = "The local work was replaced by one step of plain SGD, the most that an update can give away."
+        return [
+            f"The attack {self.assault.attack} was given {whose} at a time, made of {made_of} images in "
+            f"{seen.work.steps} local steps, {trained}, and the network. It was not given labels.",
+            f"Protections of the plan: {protections}.",
+            *([worst] if self.assault.images else []),
+            f"It took {np.mean([one.found.seconds for one in self.attacked]):.0f} seconds an update.",
+        ]
+
+    def described(self) -> dict[str, Any]:
+        """Return the numbers as JSON; no pixel is in them."""
+        return {
+            "format": FORMAT_VERSION,
+            "plan": self.plan.name,
+            "digest": self.plan.digest(),
+            "attack": dataclasses.asdict(self.assault),
+            "updates": [
+                {
+                    "round": one.sighting.round,
+                    "sites": list(one.sighting.sites),
+                    "images": one.sighting.seen.num_images,
+                    "distance": one.found.distance if np.isfinite(one.found.distance) else None,
+                    "evaluations": one.found.evaluations,
+                    "seconds": round(one.found.seconds, 3),
+                    "leaks": [_numbers(leak) for leak in one.leaks],
+                }
+                for one in self.attacked
+            ],
+        }
+
+
 def victim_of(plan: Plan, assault: Assault, start: Start | None) -> Plan:
     """Return the plan whose updates are attacked: the same protections, from the weights that were trained before."""
     training = plan.training
@@ -104,12 +167,11 @@ def victim_of(plan: Plan, assault: Assault, start: Start | None) -> Plan:
             augment="none",
             keep_optimiser=False,
         )
-    evaluation = dataclasses.replace(plan.evaluation, every=0, bootstrap=0)
     return dataclasses.replace(
         plan,
         rounds=assault.updates + plan.pipeline.sums_frames,
         training=training,
-        evaluation=evaluation,
+        evaluation=dataclasses.replace(plan.evaluation, every=0, bootstrap=0),
         start=start or plan.start,
     )
 
@@ -121,7 +183,7 @@ def attack(
     data_root: Path | None = None,
     listener: Listener | None = None,
     tell: Callable[[int, int, Attacked], None] = lambda *_: None,
-) -> list[Attacked]:
+) -> AttackResult:
     """Attack a plan, and write ``attack.json``.
 
     Args:
@@ -133,7 +195,7 @@ def attack(
         tell: is told of each update that was attacked: its number, of how many, and what came out.
 
     Raises:
-        PlanError: there is nothing for this attack to see; nothing of it was written.
+        PlanError: there is nothing for this attack to see, or it is beyond it.
         RunFolderError: the folder holds something already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -149,35 +211,17 @@ def attack(
         found = mounted.run(sighting.seen, assault.seed + len(attacked))
         attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found)))
         tell(len(attacked), len(seen), attacked[-1])
-    content = json.dumps(described(plan, assault, attacked), indent=2, sort_keys=True) + "\n"
+    result = AttackResult(plan, assault, attacked, next(iter(sites.values())).train.public)
+    content = json.dumps(result.described(), indent=2, sort_keys=True) + "\n"
     write_atomically(out / RESULT_FILE, content.encode())
-    return attacked
+    return result
 
 
-def described(plan: Plan, assault: Assault, attacked: list[Attacked]) -> dict[str, Any]:
-    """Return the numbers of an attack as JSON; no pixel is in them."""
-    return {
-        "format": FORMAT_VERSION,
-        "plan": plan.name,
-        "digest": plan.digest(),
-        "attack": dataclasses.asdict(assault),
-        "updates": [
-            {
-                "round": one.sighting.round,
-                "sites": list(one.sighting.sites),
-                "images": one.sighting.seen.num_images,
-                "distance": one.found.distance if np.isfinite(one.found.distance) else None,
-                "evaluations": one.found.evaluations,
-                "seconds": round(one.found.seconds, 3),
-                "leaks": [_numbers(leak) for leak in one.leaks],
-            }
-            for one in attacked
-        ],
-    }
+_LIKENESSES = ("of_raw", "of_best", "of_mean", "of_coarse")
 
 
 def _numbers(leak: Leak) -> dict[str, Any]:
-    likenesses = {name: dataclasses.asdict(getattr(leak, name)) for name in ("of_raw", "of_best", "of_mean", "of_coarse")}
+    likenesses = {name: dataclasses.asdict(getattr(leak, name)) for name in _LIKENESSES}
     return {**likenesses, "clean_up": leak.clean_up, "rank": leak.rank, "pool": leak.pool}
 
 
@@ -212,7 +256,9 @@ def _listen(
 
 
 def _scored(victim: Plan, sites: dict[str, SiteData], sighting: Sighting, found: Reconstruction) -> list[Leak]:
-    true, pools, places = [], [], []
+    true: list[np.ndarray] = []
+    pools: list[np.ndarray] = []
+    places: list[np.ndarray] = []
     for site in sighting.sites:
         images = sites[site].train
         rows = np.concatenate(list(victim.training.batches(len(images), _context(victim, sighting, sites, site))))

@@ -25,7 +25,7 @@ def _total_variation(weight: float) -> CleanUp:
     def clean(image: np.ndarray) -> np.ndarray:
         from skimage.restoration import denoise_tv_chambolle
 
-        return np.asarray(denoise_tv_chambolle(image, weight=weight, channel_axis=2))
+        return np.asarray(denoise_tv_chambolle(image, weight=weight, channel_axis=2))  # type: ignore[no-untyped-call]
 
     return clean
 

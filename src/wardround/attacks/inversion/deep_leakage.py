@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,14 +78,12 @@ class DeepLeakage:
                 raise _Done
             return distance.detach()
 
-        try:
-            search.step(evaluate)
-        except _Done:
-            pass
+        with contextlib.suppress(_Done):  # L-BFGS has no other way out of a step
+            search.step(evaluate)  # type: ignore[no-untyped-call]
         return nearest.distance, nearest.values[0], known if known is not None else nearest.values[1].argmax(1)
 
 
-class _Done(Exception):  # noqa: N818  L-BFGS has no other way out of a step
+class _Done(Exception):
     """The search is near enough, or out of time."""
 
 
@@ -101,4 +100,3 @@ class _Nearest:
         if distance < self.distance:
             self.distance = distance
             self.values = [value.detach().clone() for value in self._free]
-

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from wardround.attacks.inversion.base import Reconstruction, as_images
+from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, as_images
 from wardround.attacks.observation import Observation
 from wardround.errors import PlanError
-from wardround.attacks.inversion.base import Budget, Stopwatch
 
 LAYER = "imprint"
 
@@ -83,7 +82,9 @@ class Imprint:
         clock = Stopwatch(Budget(1))
         weight, bias = seen.gradient.get(f"{LAYER}.weight"), seen.gradient.get(f"{LAYER}.bias")
         if weight is None or bias is None:
-            raise PlanError("imprint needs a network behind an Imprinted layer: it is an attack by whoever makes the plan")
+            raise PlanError(
+                "imprint needs a network behind an Imprinted layer: it is an attack by whoever makes the plan"
+            )
         if seen.work.steps != 1:
             raise PlanError("imprint reads one step: after several, each bin holds images of all of them")
         # The last bin has no neighbour above it, so that a zero takes its place.

@@ -13,13 +13,12 @@ PROBES = 64
 
 
 def recovered_labels(seen: Observation, seed: int) -> np.ndarray:
-    """Return the labels behind an update, int64 ``(num_images,)``, sorted.
+    """Return the labels behind an update, int64 ``(num_images,)``; in a sum, site after site.
 
-    Under cross-entropy the gradient of a head's bias is ``mean(p) - counts / N``. For one image that is negative for its
-    label alone (Zhao et al. 2020, iDLG). For more, the mean probability is not known; it is taken from the network's
-    answer to noise, as in LLG (Wainakh et al. 2022), and what is left over is counted. Unlike there, the counts are
-    chosen together, so that they sum to the number of images: the class that lacks most is given one more, again and
-    again.
+    Under cross-entropy the gradient of a head's bias is ``mean(p) - counts / N``. For one image that is negative for
+    its label alone (Zhao et al. 2020, iDLG). For more, the mean probability is not known; it is taken from the
+    network's answer to noise, as in LLG (Wainakh et al. 2022), and what is left over is given to images, the largest
+    share first: each takes the class that lacks most. So the counts sum to the number of images, unlike there.
 
     Args:
         seen: what the attacker holds.
@@ -31,11 +30,13 @@ def recovered_labels(seen: Observation, seed: int) -> np.ndarray:
     slope = _bias_gradient(seen)
     if seen.num_images == 1:
         return np.array([int(slope.argmin())])
-    missing = seen.num_images * (_mean_probability(seen, seed) - slope.double().cpu().numpy())
-    counts = np.zeros(len(missing), np.int64)
-    for _ in range(seen.num_images):
-        counts[int(np.argmax(missing - counts))] += 1
-    return np.repeat(np.arange(len(counts)), counts)
+    missing = _mean_probability(seen, seed) - slope.double().cpu().numpy()
+    shares = np.repeat(seen.shares, seen.images_a_site) / seen.images_a_site
+    labels = np.zeros(seen.num_images, np.int64)
+    for image in np.argsort(-shares, kind="stable"):
+        labels[image] = np.argmax(missing)
+        missing[labels[image]] -= shares[image]
+    return labels
 
 
 def _bias_gradient(seen: Observation) -> torch.Tensor:

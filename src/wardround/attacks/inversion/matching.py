@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from wardround.attacks.observation import Observation
@@ -71,15 +72,27 @@ class Matching:
         return together
 
     def implied(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
-        """Return the mean gradient that an update made of `inputs` would stand for."""
+        """Return the mean gradient that an update, or a sum of them, made of `inputs` would stand for."""
+        seen, count = self.seen, self.seen.images_a_site
+        if seen.work.steps == 1:  # one pass for all sites
+            shares = torch.tensor(seen.shares, dtype=seen.dtype).repeat_interleave(count) / count
+            return list(self._slopes(self._weights, inputs, labels, shares).values())
+        total = [torch.zeros_like(value) for value in self._weights.values()]
+        for site, share in enumerate(seen.shares):
+            rows = slice(site * count, (site + 1) * count)
+            mean = self._walked(inputs[rows], labels[rows])
+            total = [value + share * slope for value, slope in zip(total, mean, strict=True)]
+        return total
+
+    def _walked(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+        """Simulate one site's local steps, and return the mean of their gradients."""
         work, count = self.seen.work, self.seen.images_a_step
-        if work.steps == 1:
-            return list(self._slopes(self._weights, inputs, labels).values())
+        shares = torch.full((count,), 1 / count, dtype=self.seen.dtype)
         weights = self._weights
         total = [torch.zeros_like(value) for value in weights.values()]
         for step in range(work.steps):
             rows = slice(step * count, (step + 1) * count)
-            slopes = self._slopes(weights, inputs[rows], labels[rows])
+            slopes = self._slopes(weights, inputs[rows], labels[rows], shares)
             weights = {name: value - work.learning_rate * slopes[name] for name, value in weights.items()}
             total = [value + slope / work.steps for value, slope in zip(total, slopes.values(), strict=True)]
         return total
@@ -88,17 +101,15 @@ class Matching:
         return self.distance(self.implied(inputs, labels), self._target)
 
     def _slopes(
-        self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor
+        self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        slopes: dict[str, torch.Tensor] = grad(self._loss)(weights, inputs, labels)
+        slopes: dict[str, torch.Tensor] = grad(self._loss)(weights, inputs, labels, shares)
         decay = self.seen.work.weight_decay
         return {name: slope + decay * weights[name] for name, slope in slopes.items()} if decay else slopes
 
-    def _loss(self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return loss_of(functional_call(self.seen.network, self._buffers | weights, (inputs,)), labels)
-
-
-def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy; labels of a floating dtype are logits of their own, which are softened."""
-    targets = torch.softmax(labels, 1) if labels.is_floating_point() else labels
-    return torch.nn.functional.cross_entropy(logits.float(), targets)
+    def _loss(
+        self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor
+    ) -> torch.Tensor:
+        logits = functional_call(self.seen.network, self._buffers | weights, (inputs,))
+        targets = torch.softmax(labels, 1) if labels.is_floating_point() else labels
+        return nn.functional.cross_entropy(logits, targets, reduction="none") @ shares

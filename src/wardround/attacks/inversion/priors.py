@@ -55,7 +55,9 @@ def batch_statistics(seen: Observation) -> dict[str, tuple[torch.Tensor, torch.T
 
 
 @contextmanager
-def statistics_of(network: nn.Module, layers: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> Iterator[list[torch.Tensor]]:
+def statistics_of(
+    network: nn.Module, layers: dict[str, tuple[torch.Tensor, torch.Tensor]]
+) -> Iterator[list[torch.Tensor]]:
     """Within the block, collect how far each forward pass's batch statistics are from those of `layers`."""
     far: list[torch.Tensor] = []
 

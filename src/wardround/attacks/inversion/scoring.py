@@ -11,6 +11,7 @@ from wardround.metrics.image_quality import psnr_db, ssim
 from wardround.metrics.reconstruction import coarse_copy, corrected_psnr_db, identity_rank, pairing
 
 COARSE = 4
+REBUILT_DB, REBUILT_SSIM = 35.0, 0.9
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,21 @@ class Leak:
     rank: int
     pool: int
 
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether hardly anything of the image stayed hidden."""
+        return self.of_best.psnr_db > REBUILT_DB and self.of_best.ssim > REBUILT_SSIM
+
+    @property
+    def is_recognisable(self) -> bool:
+        """Whether the reconstruction shows more than a copy a quarter as wide, or picks the image out of the pool."""
+        return self.of_best.psnr_db > self.of_coarse.psnr_db or self.rank == 1
+
+    @property
+    def shows_something(self) -> bool:
+        """Whether it is nearer to the true image than the mean of public ones."""
+        return self.of_best.psnr_db > self.of_mean.psnr_db
+
 
 def leaks(found: np.ndarray, true: np.ndarray, mean: np.ndarray, pool: np.ndarray, places: np.ndarray) -> list[Leak]:
     """Score a reconstruction, which is in no order, against the images that were behind the update.
@@ -76,9 +92,7 @@ def leaks(found: np.ndarray, true: np.ndarray, mean: np.ndarray, pool: np.ndarra
     return [_leak(image, found, place, mean, pool, at) for image, place, at in zip(true, given, places, strict=True)]
 
 
-def _leak(
-    true: np.ndarray, found: np.ndarray, place: int, mean: np.ndarray, pool: np.ndarray, at: int
-) -> Leak:
+def _leak(true: np.ndarray, found: np.ndarray, place: int, mean: np.ndarray, pool: np.ndarray, at: int) -> Leak:
     raw = np.clip(found[place], 0, 1) if place >= 0 else np.zeros_like(true)
     candidates = cleaned(raw)
     name = max(candidates, key=lambda one: psnr_db(true, candidates[one]))
