@@ -13,7 +13,7 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.privacy import Event
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 Personal = Callable[[nn.Module], frozenset[str]]
 """Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
@@ -45,7 +45,7 @@ class LocalWork(Protocol):
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,

@@ -30,7 +30,7 @@ from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.spent import SpentSoFar, spent_by
 from wardround.rounds.workbench import Workbench
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class RunResult:
     weights: Tensors
     model_sha256: str
     personal: tuple[str, ...]
-    task: Classification
+    task: Task
     facts: Mapping[str, Mapping[str, Any]]
     records: Sequence[RoundRecord]
     test: Assessment
@@ -192,7 +192,7 @@ class Coordinator:
             facts[answer.site] = answer.message.fields
         return facts
 
-    def _task(self, facts: Mapping[str, Mapping[str, Any]]) -> Classification:
+    def _task(self, facts: Mapping[str, Mapping[str, Any]]) -> Task:
         described = {site: (f["channels"], tuple(f["classes"]), tuple(f["malignant"])) for site, f in facts.items()}
         if len(set(described.values())) != 1:
             raise PlanError(
@@ -204,7 +204,7 @@ class Coordinator:
         for index, name in enumerate(classes):
             if not any(site["trains_class"][index] for site in facts.values()):
                 raise PlanError(f"class {name!r} has no training image at any site: drop it from the classes in [data]")
-        return Classification(self.plan.model, channels, classes, malignant)
+        return self.plan.learns.task(self.plan.model, channels, classes, malignant)
 
     def _context(self, index: int, trainers: tuple[str, ...]) -> RoundContext:
         size = self.plan.sites_per_round or len(trainers)
@@ -218,7 +218,7 @@ class Coordinator:
     def _round(
         self,
         algorithm: Algorithm,
-        task: Classification,
+        task: Task,
         ctx: RoundContext,
         server: Server,
         exchange: Exchange,
@@ -261,7 +261,7 @@ class Coordinator:
     def _assess(
         self,
         algorithm: Algorithm,
-        task: Classification,
+        task: Task,
         part: str,
         server: Server,
         memories: Mapping[str, int],

@@ -31,11 +31,16 @@ from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.screen import Norms
+from wardround.tasks import Classify, TaskSpec
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, Scattering
 from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
+_MODELS_FOR = {
+    "image": "small_cnn or resnet18",
+    "pixel": '"monai" with network = "BasicUNet"',
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class Plan:
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
         ledger: who signs the record of the run (``[ledger]``).
         start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
+        task: what is learned (``[task]``); ``None`` classifies.
     """
 
     name: str
@@ -122,6 +128,7 @@ class Plan:
     privacy: Privacy | None = None
     ledger: LedgerRules = field(default_factory=LedgerRules)
     start: Start | None = None
+    task: TaskSpec | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -139,6 +146,25 @@ class Plan:
             )
         if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
             raise PlanError("views of an image whose features are computed once are all the same: remove views")
+        self._refuse_unfit_for_pixels()
+
+    def _refuse_unfit_for_pixels(self) -> None:
+        name, answers = self.learns.name, self.learns.answers
+        if answers not in self.model.answers:
+            raise PlanError(
+                f"{type(self.model).__name__} gives one answer for each {self.model.answers[0]}, and {name} needs one "
+                f"for each {answers}: choose {_MODELS_FOR[answers]} in [model]"
+            )
+        if answers == "pixel" and (self.training.parts != "all" or "head" in getattr(self.algorithm, "personal", "")):
+            raise PlanError(
+                f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
+                'and personal = "nothing" or "norms" in [algorithm]'
+            )
+
+    @property
+    def learns(self) -> TaskSpec:
+        """What is learned."""
+        return self.task or Classify()
 
     @property
     def trains_on_features(self) -> bool:

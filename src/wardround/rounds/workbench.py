@@ -11,7 +11,8 @@ from torch import nn
 from wardround.algorithms import Algorithm
 from wardround.algorithms.parts import freeze, frozen_weights, own_weights
 from wardround.core.update import Tensors
-from wardround.tasks.classification import Classification, load_weights, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import load_weights, weights_of
 from wardround.tasks.start import start_from
 
 
@@ -24,9 +25,7 @@ class Workbench:
         frozen: names of the weights that are not trained and do not travel.
     """
 
-    def __init__(
-        self, task: Classification, seed: int, parts: str = "all", start: Tensors = MappingProxyType({})
-    ) -> None:
+    def __init__(self, task: Task, seed: int, parts: str = "all", start: Tensors = MappingProxyType({})) -> None:
         """Make the network.
 
         Args:

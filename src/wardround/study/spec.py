@@ -26,6 +26,7 @@ from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
+from wardround.tasks import TASKS, Classify
 from wardround.tasks.models import MODELS
 from wardround.tasks.start import Start
 
@@ -35,6 +36,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "data": ("source", SOURCES, "slide"),
     "data.sites": ("by", RULES, "natural"),
     "data.intensity": ("by", INTENSITIES, "as_stored"),
+    "task": ("name", TASKS, "classification"),
     "model": ("name", MODELS, "small_cnn"),
     "algorithm": ("name", ALGORITHMS, "fedavg"),
     "server": ("name", SERVERS, "sgd"),
@@ -49,6 +51,7 @@ _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
 _START = "start"
+_TASK = "task"
 _SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
@@ -82,10 +85,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY, _START):
+    for name in (*_TABLES, _PRIVACY, _START, _TASK):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -107,6 +110,8 @@ def parse(table: Table) -> Plan:
         components[name] = _choose(name, table.get(name, {}))
     components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
     components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
+    chosen = _choose(_TASK, table.get(_TASK, {}))
+    components["task"] = None if chosen == Classify() else chosen  # as in plans that know of no other task
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -151,6 +156,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
     if plan.start:
         table[_START] = _table_of(_START, plan.start)
+    if plan.task:
+        table[_TASK] = _table_of(_TASK, plan.task)
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -17,8 +17,11 @@ from wardround.tasks.models.small_cnn import SmallCnn
 class ModelSpec(Protocol):
     """Describes a network; `build` makes one with the weights torch's generator gives it."""
 
+    answers: ClassVar[tuple[str, ...]]
+    """Of what it can give an answer: ``image``, each ``pixel``, or both, as its arguments have it."""
+
     def build(self, channels: int, classes: int) -> torch.nn.Module:
-        """Return a network from ``(B, channels, H, W)`` to logits ``(B, classes)``."""
+        """Return a network from ``(B, channels, H, W)`` to logits ``(B, classes)``, or ``(B, classes, H, W)``."""
         ...
 
 
