@@ -16,7 +16,8 @@ from wardround.fabric.base import Answer, Body, Fabric
 from wardround.protect.compact import Compact
 from wardround.protect.outgoing import incoming
 from wardround.rounds.plan import Plan
-from wardround.tasks.classification import Classification, by_slot, load_weights
+from wardround.tasks import Task
+from wardround.tasks.classification import by_slot, load_weights
 
 TRAIN = "train"
 
@@ -72,7 +73,7 @@ class Sighting:
     seen: Observation
 
 
-def sightings(plan: Plan, task: Classification, size: tuple[int, int], tap: Wiretap, index: int) -> list[Sighting]:
+def sightings(plan: Plan, task: Task, size: tuple[int, int], tap: Wiretap, index: int) -> list[Sighting]:
     """Return what a coordinator saw of one round.
 
     Where updates travel in the clear it saw each. Where they are masked or encrypted it saw the next broadcast, whose
@@ -119,7 +120,7 @@ def sightings(plan: Plan, task: Classification, size: tuple[int, int], tap: Wire
 @dataclass(frozen=True)
 class _Eye:
     plan: Plan
-    task: Classification
+    task: Task
     size: tuple[int, int]
     work: LocalSteps
     broadcast: Tensors

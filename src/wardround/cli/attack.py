@@ -22,7 +22,8 @@ def attack(
     images: Annotated[int, typer.Option(min=0, help=IMAGES_HELP)] = 1,
     after: Annotated[int, typer.Option(min=0, help="Rounds to train before the attack.")] = 0,
     updates: Annotated[int, typer.Option(min=1, help="Updates to attack.")] = 8,
-    seconds: Annotated[float, typer.Option(min=0, help="Seconds for each; 0 takes the attack's own steps.")] = 0,
+    steps: Annotated[int, typer.Option(min=0, help="Steps of the attack; 0 takes its own number.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0, help="Most seconds for each update; 0 sets no limit.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the result; attacks/<name> if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the attack's first guesses.")] = 1,
     data: Annotated[Path | None, typer.Option(envvar="WARDROUND_DATA", help=DATA_HELP)] = None,
@@ -42,10 +43,10 @@ def attack(
     from wardround.study.spec import load
 
     plan = load(spec)
-    assault = Assault(attack, images, after, updates, seconds, seed)
+    assault = Assault(attack, images, after, updates, steps, seconds, seed)
     folder = out or Path("attacks") / plan.name
     with shown(plan) as listener:
-        result = mount(plan, assault, folder, data, listener, _tell)
+        result = mount(plan, assault, folder, data, listener, tell=_tell)
     print(write_leakage(folder, plan.name, result.setting, result.leaks, result.public))
 
 

@@ -21,6 +21,7 @@ from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import PlanError, RunFolderError
 from wardround.fabric.local import LocalFabric
+from wardround.metrics.image_quality import WINDOW_PX
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
@@ -28,6 +29,7 @@ from wardround.study.build import opener_for, sites_of, task_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan, train
 from wardround.study.simulation import introduce_sites
+from wardround.tasks import Classify
 from wardround.tasks.start import Start
 
 RESULT_FILE = "attack.json"
@@ -47,7 +49,8 @@ class Assault:
             can give away; 0 leaves the plan's local work as it is.
         after: rounds that are trained before; 0 attacks the first round.
         updates: how many updates are attacked.
-        seconds: for each update; 0 lets the attack take its own number of steps.
+        steps: of the attack's search, in each restart; 0 takes the attack's own number.
+        seconds: for each update; 0 sets no limit.
         seed: of the attack.
     """
 
@@ -55,21 +58,20 @@ class Assault:
     images: int = 1
     after: int = 0
     updates: int = 8
+    steps: int = 0
     seconds: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
         if self.attack not in ATTACKS:
             raise PlanError(f"--attack {self.attack} is unknown: choose from {', '.join(ATTACKS)}")
-        if self.images < 0 or self.after < 0 or self.updates < 1 or self.seconds < 0:
-            raise PlanError("an attack needs --images, --after and --seconds from 0 on, and --updates from 1 on")
+        if self.images < 0 or self.after < 0 or self.updates < 1 or self.steps < 0 or self.seconds < 0:
+            raise PlanError("an attack's numbers start at 0, and --updates at 1")
 
     def mounted(self) -> Attack:
         """Return the attack with its budget."""
         attack: Any = ATTACKS[self.attack]
-        if not self.seconds:
-            return ATTACKS[self.attack]
-        budget = dataclasses.replace(attack.budget, seconds=self.seconds)
+        budget = dataclasses.replace(attack.budget, steps=self.steps or attack.budget.steps, seconds=self.seconds)
         mounted: Attack = dataclasses.replace(attack, budget=budget)
         return mounted
 
@@ -182,6 +184,7 @@ def attack(
     out: Path,
     data_root: Path | None = None,
     listener: Listener | None = None,
+    workers: int | None = None,
     tell: Callable[[int, int, Attacked], None] = lambda *_: None,
 ) -> AttackResult:
     """Attack a plan, and write ``attack.json``.
@@ -192,6 +195,7 @@ def attack(
         out: a folder that does not exist yet, or holds nothing.
         data_root: where sources look for their files.
         listener: is told of the training before the attack.
+        workers: processes of that training; see `study.run.train`.
         tell: is told of each update that was attacked: its number, of how many, and what came out.
 
     Raises:
@@ -201,9 +205,13 @@ def attack(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunFolderError(f"{out} holds something already: name another folder with --out")
     plan.check()
-    start = _trained(plan, assault, out, data_root, listener or Silent()) if assault.after else None
+    if not isinstance(plan.learns, Classify):
+        raise PlanError("these attacks undo the cross-entropy of classes: name a plan that classifies")
+    start = _trained(plan, assault, out, data_root, listener or Silent(), workers) if assault.after else None
     victim = victim_of(plan, assault, start)
     sites = sites_of(victim, data_root)
+    if min(next(iter(sites.values())).train.shape[:2]) < WINDOW_PX:
+        raise PlanError(f"images below {WINDOW_PX} px are smaller than the window of SSIM: set a larger data.size_px")
     seen = _listen(victim, sites, assault.updates, out / VICTIM, data_root)
     attacked: list[Attacked] = []
     mounted = assault.mounted()
@@ -225,10 +233,14 @@ def _numbers(leak: Leak) -> dict[str, Any]:
     return {**likenesses, "clean_up": leak.clean_up, "rank": leak.rank, "pool": leak.pool}
 
 
-def _trained(plan: Plan, assault: Assault, out: Path, data_root: Path | None, listener: Listener) -> Start:
+def _trained(
+    plan: Plan, assault: Assault, out: Path, data_root: Path | None, listener: Listener, workers: int | None
+) -> Start:
     if plan.pipeline.opens_at_sites:
         raise PlanError('the model stays at the sites: say open_at = "coordinator" to attack what its coordinator sees')
-    run = train(dataclasses.replace(plan, rounds=assault.after), out / TRAINED, data_root, listener=listener)
+    run = train(
+        dataclasses.replace(plan, rounds=assault.after), out / TRAINED, data_root, workers=workers, listener=listener
+    )
     model = (run / MODEL_FILE).absolute()
     return Start(str(model), hashlib.sha256(model.read_bytes()).hexdigest())
 

@@ -33,17 +33,24 @@ def _total_variation(weight: float) -> CleanUp:
 def _bilateral(image: np.ndarray) -> np.ndarray:
     from skimage.restoration import denoise_bilateral
 
-    colour = image.shape[2] > 1
+    picture, axis = _with_axis(image)
     cleaned = denoise_bilateral(
-        image if colour else image[..., 0], sigma_color=0.1, sigma_spatial=1.5, channel_axis=2 if colour else None
+        picture, win_size=3, sigma_color=0.1, sigma_spatial=1, channel_axis=axis, mode="reflect"
     )
-    return np.asarray(cleaned).reshape(image.shape)
+    return np.reshape(cleaned, image.shape)
 
 
 def _non_local_means(image: np.ndarray) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
-    return np.asarray(denoise_nl_means(image, patch_size=3, patch_distance=5, h=0.06, channel_axis=2))
+    picture, axis = _with_axis(image)
+    cleaned = denoise_nl_means(picture, patch_size=3, patch_distance=5, h=0.06, channel_axis=axis)
+    return np.reshape(cleaned, image.shape)
+
+
+def _with_axis(image: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Return an image as scikit-image wants it: grey ones have no axis for channels."""
+    return (image, 2) if image.shape[2] > 1 else (image[..., 0], None)
 
 
 CLEAN_UPS: dict[str, CleanUp] = {

@@ -39,12 +39,12 @@ class GradInversion:
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=2000, restarts=3))
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05
     smoothness: float = 1e-4
     darkness: float = 1e-6
     statistics: float = 0.1
     consistency: float = 0.01
-    spread: float = 0.5
+    spread: float = 0.1
 
     def run(self, seen: Observation, seed: int, labels: np.ndarray | None = None) -> Reconstruction:
         """Attack one observation; see `Attack.run`."""

@@ -34,7 +34,7 @@ class InvertingGradients:
     learning_rate: float = 0.1
     smoothness: float = 1e-3
     signed: bool = True
-    spread: float = 0.5
+    spread: float = 0.1
 
     def run(self, seen: Observation, seed: int, labels: np.ndarray | None = None) -> Reconstruction:
         """Attack one observation; see `Attack.run`."""

@@ -46,8 +46,7 @@ class Matching:
     def __post_init__(self) -> None:
         self._weights = {name: value.detach() for name, value in self.seen.trained}
         self._target = [self.seen.gradient[name] for name in self._weights]
-        # Copies, because BatchNorm moves its statistics in every pass.
-        self._buffers = {name: value.clone() for name, value in self.seen.network.named_buffers()}
+        self._buffers = dict(self.seen.network.named_buffers())
 
     def of(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the distance for `inputs`, float ``(N, C, H, W)``, in a form that gradients flow through.
@@ -110,6 +109,7 @@ class Matching:
     def _loss(
         self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor
     ) -> torch.Tensor:
-        logits = functional_call(self.seen.network, self._buffers | weights, (inputs,))
+        buffers = {name: value.clone() for name, value in self._buffers.items()}  # BatchNorm moves its statistics
+        logits = functional_call(self.seen.network, buffers | weights, (inputs,))
         targets = torch.softmax(labels, 1) if labels.is_floating_point() else labels
         return nn.functional.cross_entropy(logits, targets, reduction="none") @ shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -24,6 +25,8 @@ class FlatCnn:
         width: channels of every convolution.
         activation: ``gelu``, ``silu``, ``tanh`` or ``sigmoid``.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     width: int = 32
     activation: str = "gelu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ class LeNet:
     Its first weights and biases are uniform in ±.5, as there: under torch's own a sigmoid this deep passes on hardly
     any gradient. Images that are not 32 px are averaged to a map of 8 x 8 before the head, which is ours.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)``, H and W at least 8, to logits ``(B, classes)``."""
