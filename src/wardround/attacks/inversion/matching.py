@@ -65,7 +65,7 @@ class Matching:
         (3 times as many a second with eight), except where BatchNorm keeps statistics in place.
         """
         self.evaluations += len(group)
-        if self._buffers:
+        if self._buffers or len(group) == 1:
             return torch.stack([self._of(member, labels) for member in group])
         together: torch.Tensor = vmap(self._of, (0, None))(group, labels)
         return together
