@@ -14,6 +14,7 @@ import torch
 
 from wardround.aggregate import Aggregator
 from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
+from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
@@ -159,6 +160,12 @@ class Plan:
             raise PlanError(
                 f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
                 'and personal = "nothing" or "norms" in [algorithm]'
+            )
+
+        if self.learns.keeps_levels and AUGMENTATIONS[self.training.augment].recolours:
+            raise PlanError(
+                f'training augment = "{self.training.augment}" changes the grey levels that {name} learns: choose one '
+                'that only moves pixels, such as "dihedral"'
             )
 
     @property

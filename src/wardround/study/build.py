@@ -54,6 +54,7 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
     for site in dealt:
         _refuse_unfit(site)
     named = {site: _named(data, site) for site, data in dealt.items()}
+    named = plan.learns.completed(named, plan.data.split_seed, whole)
     sites = {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
     if whole:
         plan.check(sum(bool(len(site.train)) for site in sites.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from wardround.core.update import Tensors, in_group, of_group
 from wardround.data.catalogue import Source
 from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
+from wardround.data.sites import SiteData
 from wardround.errors import PlanError
 from wardround.metrics.clinical import Predictions
 from wardround.metrics.measures import ClassMeasures
@@ -28,10 +30,15 @@ class Classify:
 
     name: ClassVar[str] = "classification"
     answers: ClassVar[str] = "image"
+    keeps_levels: ClassVar[bool] = False
 
     def load(self, source: Source, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return the images as they are: they bring their labels."""
         return source.load(root, how)
+
+    def completed(self, dealt: Mapping[str, SiteData], seed: int, whole: bool) -> dict[str, SiteData]:
+        """Return the sites' images as they are."""
+        return dict(dealt)
 
     def names(self, images: LabelledImages) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the classes of the images."""

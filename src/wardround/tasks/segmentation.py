@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from torch import nn
 from wardround.data.catalogue import Masked, Source
 from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
+from wardround.data.sites import SiteData
 from wardround.errors import DataError, PlanError
 from wardround.metrics.measures import SEGMENTATION, ImageMeasures
 from wardround.metrics.scores import Scores
@@ -36,6 +38,7 @@ class Segment:
 
     name: ClassVar[str] = "segmentation"
     answers: ClassVar[str] = "pixel"
+    keeps_levels: ClassVar[bool] = False
 
     dice: float = 1.0
     cross_entropy: float = 1.0
@@ -62,6 +65,10 @@ class Segment:
                 '"ham10000", "slide" or a "manifest" with the column mask'
             )
         return source.load_masked(root, how)
+
+    def completed(self, dealt: Mapping[str, SiteData], seed: int, whole: bool) -> dict[str, SiteData]:
+        """Return the sites' images as they are."""
+        return dict(dealt)
 
     def names(self, images: LabelledImages) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the regions, the background first; none counts as malignant."""

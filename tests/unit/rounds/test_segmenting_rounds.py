@@ -111,3 +111,20 @@ def test_what_masks_cannot_be_learned_with_is_refused(changes: dict[str, Any], w
     table = {"name": "tiny", **tiny.SEGMENT, **changes}
     with pytest.raises(PlanError, match=words):
         parse(table)
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_sites_restore_together(algorithm: str, tmp_path: Path) -> None:
+    changes = {"algorithm": {"name": algorithm}, "evaluation": {"every": 1, "bootstrap": 20}}
+    opened = run(tiny.segmenting(**{**tiny.RESTORE, **changes}), tmp_path / "open")
+    assert opened.task.classes == ()
+    assert set(opened.test.pooled.metrics) == {"psnr_db", "ssim", "rmse", "gain_db"}
+    closed = run(tiny.segmenting(**{**tiny.RESTORE, **changes}), tmp_path / "closed", public=False)
+    for name, value in closed.test.pooled.metrics.items():
+        assert value.value == pytest.approx(opened.test.pooled.metrics[name].value)
+
+
+def test_an_augmentation_that_changes_what_is_learned_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"changes the grey levels that restoration learns"):
+        tiny.segmenting(**tiny.RESTORE, training={"augment": "dihedral+colour"})
+    assert tiny.segmenting(training={"augment": "dihedral+colour"}).learns.name == "segmentation"
