@@ -12,10 +12,31 @@ from torch import nn
 from wardround.errors import PlanError
 from wardround.tasks.classification import load_weights, weights_of
 from wardround.tasks.models import ModelSpec
-from wardround.tasks.models.cut import BodyPass, Cut, SitePass, cut
+from wardround.tasks.models.cut import Cut, cut
+from wardround.tasks.models.halves import BodyPass, InnerNetwork, OuterNetwork
 
 SIZE = 32
 FORMATS = (torch.contiguous_format, torch.channels_last)
+
+
+class InMemory:
+    """A link to a body in the same process."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.looks: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(self, activation: torch.Tensor) -> torch.Tensor:
+        self.running = BodyPass(self.network, activation)
+        return self.running.output
+
+    def backward(self, gradient: torch.Tensor) -> torch.Tensor:
+        return self.running.close(gradient)
+
+    def look(self, activation: torch.Tensor) -> torch.Tensor:
+        output = self.network(activation)
+        self.looks.append((activation, output))
+        return output  # type: ignore[no-any-return]
 
 
 class CutContract:
@@ -38,14 +59,16 @@ class CutContract:
             single, parts = copy.deepcopy(whole), copy.deepcopy(whole)
             loss = _loss(single, images, target)
             loss.backward()  # type: ignore[no-untyped-call]
-            split = cut(parts, depth)
-            at_site = SitePass(split, images)
-            at_host = BodyPass(split, at_site.activation)
-            found, upwards = at_site.loss(at_host.output, lambda network: _loss(network, images, target))
-            at_site.close(at_host.close(upwards))
-            assert torch.equal(found, loss.detach())
+            outer = OuterNetwork(cut(copy.deepcopy(parts), depth), 1).train()
+            inner = InnerNetwork(cut(parts, depth))
+            outer.link = InMemory(inner)
+            found = _loss(outer, images, target)
+            found.backward()  # type: ignore[no-untyped-call]
+            assert torch.equal(found.detach(), loss.detach())
             expected = dict(single.named_parameters())
-            for name, parameter in parts.named_parameters():
+            split = dict(outer.named_parameters()) | dict(inner.named_parameters())
+            assert split.keys() == expected.keys()
+            for name, parameter in split.items():
                 assert parameter.grad is not None, f"depth {depth}: {name} was not reached"
                 assert torch.equal(parameter.grad, expected[name].grad), f"depth {depth}: {name} differs"
                 assert bool(parameter.grad.any()), f"{name} has no gradient, so that this test would see no difference"
@@ -77,13 +100,26 @@ class CutContract:
         assert torch.equal(together(images), joined)
         assert not torch.equal(together(images), other(images))
 
-    def test_the_body_is_never_asked_for_the_image(self) -> None:
-        split = cut(self._network(), 1)
+    def test_neither_half_holds_a_weight_of_the_other(self) -> None:
+        whole = self._network()
+        sizes = {name: value.shape for name, value in whole.state_dict().items()}
+        for depth in range(1, self.depths + 1):
+            outer = OuterNetwork(cut(copy.deepcopy(whole), depth), 1)
+            inner = InnerNetwork(cut(copy.deepcopy(whole), depth))
+            assert not outer.state_dict().keys() & inner.state_dict().keys()
+            assert {n: v.shape for n, v in (outer.state_dict() | inner.state_dict()).items()} == sizes
+            assert outer.body_shapes == {name: tuple(value.shape) for name, value in inner.state_dict().items()}
+
+    def test_what_is_sent_has_the_channels_that_both_expect(self) -> None:
         images, _ = self._batch(torch.float32, torch.contiguous_format)
-        sent = SitePass(split, images).activation
-        assert not sent.requires_grad
-        assert sent.grad_fn is None
-        assert sent.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()
+        for depth in range(1, self.depths + 1):
+            outer = OuterNetwork(cut(self._network(), depth), 1).eval()
+            outer.link = link = InMemory(InnerNetwork(cut(self._network(), depth)).eval())
+            with torch.no_grad():
+                outer(images)
+            (sent, output), = link.looks
+            assert outer.channels == (sent.shape[1], output.shape[1])
+            assert (sent.shape[0], *sent.shape[2:]) == (output.shape[0], *output.shape[2:])
 
     @pytest.mark.parametrize("depth", [0, -1, 99])
     def test_a_depth_that_does_not_exist_is_refused(self, depth: int) -> None:

@@ -1,4 +1,4 @@
-"""A network cut at a depth: head and tail at a site, the body at a body host; and the step that the two take.
+"""A network cut at a depth: head and tail stay at a site, the body goes to a body host.
 
 The cut belongs to the network, not to an algorithm: weights keep their names, so what was trained in parts is saved,
 loaded and applied as a whole network.
@@ -6,7 +6,6 @@ loaded and applied as a whole network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,9 +14,6 @@ from torch import nn
 
 from wardround.errors import PlanError
 from wardround.tasks.models.levels import Level, UShape, ascend, descend, shape_of, through
-
-Output = Callable[[torch.Tensor], torch.Tensor]
-
 
 @dataclass(frozen=True)
 class Cut:
@@ -63,10 +59,6 @@ class Cut:
         """Names, in the network, of the parameters and buffers of the body."""
         return frozenset(_slots(self.network)) - self.site_names
 
-    def parameters(self, names: frozenset[str]) -> list[nn.Parameter]:
-        """Return the trainable parameters among `names`, in the network's order."""
-        return [value for name, value in self.network.named_parameters() if name in names and value.requires_grad]
-
     @cached_property
     def _levels(self) -> tuple[Level, ...]:
         return self.shape.levels()
@@ -87,77 +79,6 @@ def cut(network: nn.Module, depth: int) -> Cut:
     if not 1 <= depth <= most:
         raise PlanError(f"a cut at depth {depth} does not exist: this network has levels 1 to {most}")
     return Cut(network, shape, depth)
-
-
-class SitePass:
-    """A site's half of one step, from its images to the gradient of its head.
-
-    Skips are detached, so that the loss is taken back through the tail before the body's gradient is there; the head
-    then goes back once, from what it sent and from its skips together. Every sum of gradients has the two terms that it
-    has in the whole network, so every bit is the same (on one thread).
-
-    Attributes:
-        activation: what is sent to the body, detached.
-    """
-
-    def __init__(self, split: Cut, images: torch.Tensor) -> None:
-        """Apply the head to `images` ``(B, C, H, W)``."""
-        self._split = split
-        self._sent, self._skips = split.head(images)
-        self._held: tuple[torch.Tensor, ...] = ()
-        self.activation = self._sent.detach()
-
-    def loss(self, inner: torch.Tensor, loss_of: Callable[[Output], torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Apply the tail to the body's output, and go back through it.
-
-        Args:
-            inner: the body's output, without a history.
-            loss_of: is given the network as a function of the images, calls it once, and returns the loss.
-
-        Returns:
-            The loss, and the gradient of `inner`, which is sent to the body.
-        """
-        inner = inner.detach().requires_grad_()
-        self._held = tuple(skip.detach().requires_grad_(skip.requires_grad) for skip in self._skips)
-        loss = loss_of(lambda _: self._split.tail(self._held, inner))
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), inner.grad if inner.grad is not None else torch.zeros_like(inner)
-
-    def close(self, gradient: torch.Tensor, extra: torch.Tensor | None = None) -> None:
-        """Go back through the head.
-
-        Args:
-            gradient: of the loss by `activation`, as the body sends it.
-            extra: a loss of the site's own on what it sent, as a regulariser of what it gives away; it is added.
-        """
-        reached = [(self._sent, gradient)]
-        reached += [
-            (skip, held.grad) for skip, held in zip(self._skips, self._held, strict=True) if held.grad is not None
-        ]
-        if extra is not None:
-            reached.append((extra, torch.ones_like(extra)))
-        torch.autograd.backward([value for value, _ in reached], [found for _, found in reached])
-
-
-class BodyPass:
-    """A body host's half of one step.
-
-    Attributes:
-        output: what is sent back to the site, detached.
-    """
-
-    def __init__(self, split: Cut, activation: torch.Tensor) -> None:
-        """Apply the body to a site's activation."""
-        self._received = activation.detach().requires_grad_()
-        self._sent = split.body(self._received)
-        self.output = self._sent.detach()
-
-    def close(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Go back through the body from the gradient of `output`; return that of the activation."""
-        self._sent.backward(gradient)  # type: ignore[no-untyped-call]
-        if self._received.grad is None:
-            return torch.zeros_like(self._received)
-        return self._received.grad
 
 
 def _slots(network: nn.Module) -> dict[str, torch.Tensor]:
