@@ -110,6 +110,17 @@ class CutContract:
             assert {n: v.shape for n, v in (outer.state_dict() | inner.state_dict()).items()} == sizes
             assert outer.body_shapes == {name: tuple(value.shape) for name, value in inner.state_dict().items()}
 
+    def test_a_copy_of_a_body_shares_nothing_with_it(self) -> None:
+        split = cut(self._network(), 1)
+        images, _ = self._batch(torch.float32, torch.contiguous_format)
+        with torch.no_grad():
+            activation, _ = split.head(images)
+        first = InnerNetwork(split)
+        second = copy.deepcopy(first)
+        second(activation).sum().backward()
+        assert all(value.grad is None for value in first.parameters())
+        assert all(value.grad is not None for value in second.parameters())
+
     def test_what_is_sent_has_the_channels_that_both_expect(self) -> None:
         images, _ = self._batch(torch.float32, torch.contiguous_format)
         for depth in range(1, self.depths + 1):
@@ -117,7 +128,7 @@ class CutContract:
             outer.link = link = InMemory(InnerNetwork(cut(self._network(), depth)).eval())
             with torch.no_grad():
                 outer(images)
-            (sent, output), = link.looks
+            ((sent, output),) = link.looks
             assert outer.channels == (sent.shape[1], output.shape[1])
             assert (sent.shape[0], *sent.shape[2:]) == (output.shape[0], *output.shape[2:])
 

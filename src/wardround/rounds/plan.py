@@ -30,6 +30,7 @@ from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
+from wardround.rounds.split.rules import SplitRules
 from wardround.screen import Norms
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, Scattering
@@ -101,6 +102,7 @@ class Plan:
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
         ledger: who signs the record of the run (``[ledger]``).
         start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
+        split: where the network is cut (``[split]``); ``None`` where each site holds the whole of it.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Plan:
     privacy: Privacy | None = None
     ledger: LedgerRules = field(default_factory=LedgerRules)
     start: Start | None = None
+    split: SplitRules | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -139,6 +142,12 @@ class Plan:
             )
         if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
             raise PlanError("views of an image whose features are computed once are all the same: remove views")
+        if self.split is not None and not self.algorithm.work.splits:
+            raise PlanError("[split] cuts the network, which this algorithm trains as a whole: choose splitfed_v1, say")
+        if self.split is None and self.algorithm.work.splits:
+            raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
+        if self.split is not None and self.training.parts != "all":
+            raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
 
     @property
     def trains_on_features(self) -> bool:
@@ -172,6 +181,7 @@ class Plan:
             claimed_unit=self._unit,
             deployed=deployed,
             trusts_coordinator=encryption is not None and encryption.honest_coordinator,
+            body_host=self.split.body_host if self.split else "",
         )
 
     def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:
@@ -206,7 +216,10 @@ class Plan:
         algorithm = self._calibrated().compose(self.training, self.server)
         if not self.average_decay:
             return algorithm
-        return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay))
+        body = algorithm.body
+        if body is not None:
+            body = dataclasses.replace(body, server=Averaged(body.server, self.average_decay))
+        return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay), body=body)
 
     @cached_property
     def guarantee(self) -> Guarantee | None:

@@ -15,6 +15,7 @@ from torch import nn
 from wardround.errors import PlanError
 from wardround.tasks.models.levels import Level, UShape, ascend, descend, shape_of, through
 
+
 @dataclass(frozen=True)
 class Cut:
     """A U-shaped network in three parts.
@@ -59,8 +60,9 @@ class Cut:
         """Names, in the network, of the parameters and buffers of the body."""
         return frozenset(_slots(self.network)) - self.site_names
 
-    @cached_property
+    @property
     def _levels(self) -> tuple[Level, ...]:
+        # Not kept: a level is made of functions, which a deep copy of the network would share with it.
         return self.shape.levels()
 
     @property

@@ -70,7 +70,10 @@ class OuterNetwork(nn.Module):
         activation, skips = self._split.head(images)
         if self.guard is not None:
             activation = self.guard.protect(activation, images)
-        inner = _OverLink.apply(activation, self.link) if self.training else self.link.look(activation)
+        if self.training:
+            inner = _OverLink.apply(activation, self.link)  # type: ignore[no-untyped-call]
+        else:
+            inner = self.link.look(activation)
         return self._split.tail(skips, inner)
 
 
@@ -94,6 +97,8 @@ class BodyPass:
     Attributes:
         output: what is sent back to the site, without a history.
     """
+
+    output: torch.Tensor
 
     def __init__(self, network: nn.Module, activation: torch.Tensor) -> None:
         """Apply the body to a site's activation."""
