@@ -159,7 +159,7 @@ class DcSfl:
             raise PlanError(f'algorithm form = "{self.form}" is unknown: choose "released" or "intended"')
         if not (0 < self.mu < np.inf and 0 < self.learning_rate < np.inf):
             raise PlanError(
-                "algorithm dcsfl needs mu > 0 and learning_rate > 0: without a correction it is splitfed_v1"
+                "algorithm dcsfl needs mu and learning_rate > 0: without a correction it is splitfed_v1"
             )
 
     @property
@@ -181,8 +181,8 @@ class Corrected:
     """Wraps a server step: weights are drawn back towards those of the round before (DWCS of Yang et al. 2023).
 
     The correction ``w~`` is one first step of Adam down ``mu/2 |w~ - w_before|^2`` from the new weights ``w``; the
-    result is ``(1 - a) w + a w~`` with ``a = min(1 - 1/(t + 1), 0.99)`` in round ``t + 1``, so nothing happens in rounds
-    0 and 1. It moves no weight by more than the learning rate.
+    result is ``(1 - a) w + a w~`` with ``a = min(1 - 1/t, 0.99)`` in round ``t``, so nothing happens in rounds 0 and 1.
+    It moves no weight by more than the learning rate.
 
     Attributes:
         inner: the step that is corrected.

@@ -70,11 +70,12 @@ class OuterNetwork(nn.Module):
         activation, skips = self._split.head(images)
         if self.guard is not None:
             activation = self.guard.protect(activation, images)
-        if self.training:
-            inner = _OverLink.apply(activation, self.link)  # type: ignore[no-untyped-call]
-        else:
-            inner = self.link.look(activation)
-        return self._split.tail(skips, inner)
+        return self._split.tail(skips, self._through(activation, self.link))
+
+    def _through(self, activation: torch.Tensor, link: BodyLink) -> torch.Tensor:
+        if not self.training:
+            return link.look(activation)
+        return _OverLink.apply(activation, link)  # type: ignore[no-untyped-call,no-any-return]
 
 
 class InnerNetwork(nn.Module):
