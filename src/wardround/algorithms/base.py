@@ -14,7 +14,7 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.privacy import Event
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 if TYPE_CHECKING:
     from wardround.algorithms.training import Training
@@ -49,7 +49,7 @@ class LocalWork(Protocol):
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,

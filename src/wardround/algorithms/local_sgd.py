@@ -11,11 +11,13 @@ from torch import nn
 
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.base import LocalResult
+from wardround.algorithms.feeding import training_batch
 from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, difference, in_group, of_group
 from wardround.data.images import LabelledImages
-from wardround.tasks.classification import Classification, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import weights_of
 from wardround.tasks.inputs import trained_part
 
 
@@ -53,7 +55,7 @@ class LocalSgd:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,
@@ -78,7 +80,7 @@ class LocalSgd:
 
     def _descend(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         optimiser: torch.optim.Optimizer,
@@ -94,13 +96,11 @@ class LocalSgd:
         for step, rows in enumerate(self.training.batches(len(images), ctx)):
             for group in optimiser.param_groups:
                 group["lr"] = self.training.learning_rate_at((ctx.round + step / steps) / ctx.rounds)
-            inputs = part.inputs(images, rows)
+            inputs, targets = training_batch(task, part, images, rows, augment)
             if part.body is None:
-                inputs = augment(inputs).to(memory_format=torch.channels_last)
+                inputs = inputs.to(memory_format=torch.channels_last)
             with self.training.autocast(device):
-                loss = task.loss(
-                    part.module, part.fed(inputs.to(device)), torch.from_numpy(images.labels[rows]).to(device)
-                )
+                loss = task.loss(part.module, part.fed(inputs.to(device)), targets.to(device))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             for correction in running:

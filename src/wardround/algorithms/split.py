@@ -158,9 +158,7 @@ class DcSfl:
         if self.form not in [form.value for form in Form]:
             raise PlanError(f'algorithm form = "{self.form}" is unknown: choose "released" or "intended"')
         if not (0 < self.mu < np.inf and 0 < self.learning_rate < np.inf):
-            raise PlanError(
-                "algorithm dcsfl needs mu and learning_rate > 0: without a correction it is splitfed_v1"
-            )
+            raise PlanError("algorithm dcsfl needs mu and learning_rate > 0: without a correction it is splitfed_v1")
 
     @property
     def work(self) -> Work:

@@ -74,18 +74,24 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
 
 def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[str, Any]:
     from wardround.report import tables
-    from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel
+    from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel, scores_panel
+    from wardround.report.words import METRICS, SHARED
 
     names = _labels([run, *others])
+    metric = tables.headline(results)
+    classifies = results.task == "classification"
     beside = [(name, other, other.results) for name, other in zip(names[1:], others, strict=True) if other.results]
     return {
         "results": results,
         "metric_names": tables.metric_names(results),
         "metric_rows": tables.metric_rows(results),
-        "auc_note": tables.auc_note(run, results),
+        "metric_note": tables.metric_note(run, results),
+        "headline": METRICS[metric],
+        "classifies": classifies,
+        "shared": SHARED[results.task],
         "comparison": tables.comparison(names[0], run, results, beside),
         "bars": bars_panel(names[0], results, [(name, found) for name, _, found in beside]),
-        "tests": [roc_panel(results), calibration_panel(results)],
+        "tests": [roc_panel(results), calibration_panel(results)] if classifies else [scores_panel(results, metric)],
         "labels": label_panel(results),
         "confusion": tables.confusion(results),
         "phases": tables.phases(results.seconds),

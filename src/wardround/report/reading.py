@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from wardround.errors import DataError, RunFolderError
-from wardround.metrics.clinical import Predictions
 from wardround.metrics.intervals import Description, Estimate
+from wardround.metrics.measures import Outcome, measures_of
 from wardround.rounds.record import RoundRecord
 
 SCHEMA_VERSION = 1
@@ -61,7 +61,7 @@ class Results:
         malignant: those that count as malignant.
         pooled: metrics over all test images.
         sites: metrics on each site's own test images.
-        confusion: site -> int64 ``(C, C)``, rows true, columns predicted.
+        confusion: site -> int64 ``(C, C)``, rows true, columns predicted; empty for other tasks than classification.
         facts: site -> what it holds; under ``central`` alone for a pooled run.
         not_tested: site -> why it is missing from `sites`.
         privacy: the ``privacy`` table as it stands in the summary.
@@ -70,10 +70,11 @@ class Results:
         seconds: phase -> seconds at the coordinator.
         personal: number of weight arrays that stayed at the sites.
         model_sha256: of ``model.safetensors``.
-        predictions: pooled test predictions; ``None`` where they did not leave the sites.
+        predictions: what was said of each test image, pooled; ``None`` where that did not leave the sites.
         floor: see `Floor`; ``None`` if none was computed.
         confirmed: sites that heard the end of the ledger from each other; ``None`` if the summary does not say.
         signing_troubles: what went wrong when the sites signed that end.
+        task: what was learned, by its name in the plan.
     """
 
     classes: tuple[str, ...]
@@ -89,10 +90,11 @@ class Results:
     seconds: Mapping[str, float]
     personal: int
     model_sha256: str
-    predictions: Predictions | None = None
+    predictions: Outcome | None = None
     floor: Floor | None = None
     confirmed: tuple[str, ...] | None = None
     signing_troubles: tuple[str, ...] = ()
+    task: str = "classification"
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ class Run:
     def algorithm(self) -> str:
         """Name of the algorithm in the plan."""
         return str(self.plan["algorithm"]["name"])
+
+    @property
+    def task(self) -> str:
+        """Name of what is learned, as the plan has it."""
+        return str(self.plan.get("task", {"name": "classification"})["name"])
 
     @property
     def min_positives(self) -> int:
@@ -246,13 +253,17 @@ def _run(
 
 def _results(summary: Mapping[str, Any]) -> Results:
     classes = _texts(summary["classes"])
+    task = _text(summary.get("task", "classification"))
+    measures_of(task)
     tested = {site: _description(summary, "sites", site) for site in summary["metrics"]["sites"]}
     return Results(
         classes=classes,
         malignant=_texts(summary["malignant"]),
         pooled=_description(summary, "pooled"),
         sites=tested,
-        confusion={site: _square(summary["confusion"][site], len(classes)) for site in tested},
+        confusion={
+            site: _square(summary["confusion"][site], len(classes)) for site in tested if task == "classification"
+        },
         facts={site: _facts(said, len(classes)) for site, said in summary["sites"].items()},
         not_tested={_text(site): _text(reason) for site, reason in summary["not_tested"].items()},
         privacy={key: summary["privacy"][key] for key in ("epsilon", "delta", "unit", "covered", "not_covered")},
@@ -264,6 +275,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
         floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
         confirmed=_texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
         signing_troubles=_texts(summary["ledger"]["events"]) if "ledger" in summary else (),
+        task=task,
     )
 
 
@@ -308,14 +320,13 @@ def _square(rows: Sequence[Sequence[Any]], width: int) -> np.ndarray:
     return counts
 
 
-def _predictions(path: Path, results: Results) -> Predictions:
+def _predictions(path: Path, results: Results) -> Outcome:
     import safetensors.numpy
     from safetensors import SafetensorError
 
-    def read(content: bytes) -> Predictions:
+    def read(content: bytes) -> Outcome:
         arrays = safetensors.numpy.load(content)
-        said, labels, groups = (arrays[name] for name in ("probabilities", "labels", "groups"))
-        return Predictions(said, labels, groups, results.classes, results.malignant)
+        return measures_of(results.task, results.classes, results.malignant).outcome(arrays, arrays["groups"])
 
     try:
         return _parsed(path, read)

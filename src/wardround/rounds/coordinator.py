@@ -33,7 +33,7 @@ from wardround.rounds.split.between import Between
 from wardround.rounds.split.body_host import BodyHost
 from wardround.rounds.split.relay import RelayExchange
 from wardround.rounds.workbench import Workbench
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RunResult:
     weights: Tensors
     model_sha256: str
     personal: tuple[str, ...]
-    task: Classification
+    task: Task
     facts: Mapping[str, Mapping[str, Any]]
     records: Sequence[RoundRecord]
     test: Assessment
@@ -158,7 +158,7 @@ class Coordinator:
             )
 
     def _body_host(
-        self, task: Classification, facts: Mapping[str, Mapping[str, Any]], records: Sequence[RoundRecord]
+        self, task: Task, facts: Mapping[str, Mapping[str, Any]], records: Sequence[RoundRecord]
     ) -> BodyHost | None:
         """Let the sites reach a body host with every call from now on, where the network is cut."""
         if self.plan.split is None:
@@ -215,7 +215,7 @@ class Coordinator:
             facts[answer.site] = answer.message.fields
         return facts
 
-    def _task(self, facts: Mapping[str, Mapping[str, Any]]) -> Classification:
+    def _task(self, facts: Mapping[str, Mapping[str, Any]]) -> Task:
         described = {site: (f["channels"], tuple(f["classes"]), tuple(f["malignant"])) for site, f in facts.items()}
         if len(set(described.values())) != 1:
             raise PlanError(
@@ -227,7 +227,7 @@ class Coordinator:
         for index, name in enumerate(classes):
             if not any(site["trains_class"][index] for site in facts.values()):
                 raise PlanError(f"class {name!r} has no training image at any site: drop it from the classes in [data]")
-        return Classification(self.plan.model, channels, classes, malignant)
+        return self.plan.learns.task(self.plan.model, channels, classes, malignant)
 
     def _context(self, index: int, trainers: tuple[str, ...]) -> RoundContext:
         size = self.plan.sites_per_round or len(trainers)
@@ -241,7 +241,7 @@ class Coordinator:
     def _round(
         self,
         algorithm: Algorithm,
-        task: Classification,
+        task: Task,
         ctx: RoundContext,
         server: Server,
         exchange: Exchange,
@@ -289,7 +289,7 @@ class Coordinator:
     def _assess(
         self,
         algorithm: Algorithm,
-        task: Classification,
+        task: Task,
         part: str,
         server: Server,
         memories: Mapping[str, int],

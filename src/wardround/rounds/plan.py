@@ -32,11 +32,16 @@ from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import Norms
+from wardround.tasks import Classify, TaskSpec
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, Scattering
 from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
+_MODELS_FOR = {
+    "image": "small_cnn or resnet18",
+    "pixel": 'unet, or "monai" with network = "BasicUNet"',
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Plan:
         ledger: who signs the record of the run (``[ledger]``).
         start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
         split: where the network is cut (``[split]``); ``None`` where each site holds the whole of it.
+        task: what is learned (``[task]``); ``None`` classifies.
     """
 
     name: str
@@ -125,6 +131,7 @@ class Plan:
     ledger: LedgerRules = field(default_factory=LedgerRules)
     start: Start | None = None
     split: SplitRules | None = None
+    task: TaskSpec | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -142,12 +149,34 @@ class Plan:
             )
         if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
             raise PlanError("views of an image whose features are computed once are all the same: remove views")
+        self._refuse_unfit_for_pixels()
+        self._refuse_unfit_for_a_cut()
+
+    def _refuse_unfit_for_a_cut(self) -> None:
         if self.split is not None and not self.algorithm.work.splits:
             raise PlanError("[split] cuts the network, which this algorithm trains as a whole: choose splitfed_v1, say")
         if self.split is None and self.algorithm.work.splits:
             raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
         if self.split is not None and self.training.parts != "all":
             raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
+
+    def _refuse_unfit_for_pixels(self) -> None:
+        name, answers = self.learns.name, self.learns.answers
+        if answers not in self.model.answers:
+            raise PlanError(
+                f"{type(self.model).__name__} gives one answer for each {self.model.answers[0]}, and {name} needs one "
+                f"for each {answers}: choose {_MODELS_FOR[answers]} in [model]"
+            )
+        if answers == "pixel" and (self.training.parts != "all" or "head" in getattr(self.algorithm, "personal", "")):
+            raise PlanError(
+                f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
+                'and personal = "nothing" or "norms" in [algorithm]'
+            )
+
+    @property
+    def learns(self) -> TaskSpec:
+        """What is learned."""
+        return self.task or Classify()
 
     @property
     def trains_on_features(self) -> bool:

@@ -20,8 +20,6 @@ from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
-from wardround.metrics.clinical import confusion_matrix
-from wardround.metrics.intervals import describe
 from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
@@ -144,17 +142,19 @@ class Site:
     def _open(self, body: Message) -> Message:
         if body.fields.get("digest") != self._plan.digest():
             raise SiteError("the coordinator runs another plan than the one this site was given")
+        task = self._bench.task
+        counts = task.counts(self._data.train)
         facts = {
             "num_train": len(self._data.train),
             "num_val": len(self._data.val),
             "num_test": len(self._data.test),
-            "channels": self._bench.task.channels,
-            "classes": list(self._bench.task.classes),
-            "malignant": list(self._bench.task.malignant),
-            "trains_class": (self._data.train.label_counts() > 0).tolist(),
+            "channels": task.channels,
+            "classes": list(task.classes),
+            "malignant": list(task.malignant),
+            "trains_class": (counts > 0).tolist(),
         }
         if self._shares_predictions:
-            facts["label_counts"] = self._data.train.label_counts().tolist()
+            facts["label_counts"] = counts.tolist()
         return Message(facts)
 
     def _train(self, body: Message) -> Message:
@@ -266,19 +266,19 @@ class Site:
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
         network = self._bench.lend(self._personal_of(memory), self._checked(weights))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
-        predictions = self._bench.task.predict(network, images)
+        measures = self._bench.task.measures
+        outcome = self._bench.task.evaluate(network, images)
         if self._shares_predictions:
             origins, origin = np.unique(images.origins, return_inverse=True)
             tensors = {
-                "probabilities": predictions.probabilities,
-                "labels": predictions.labels,
-                "groups": np.unique(predictions.groups, return_inverse=True)[1].astype(np.int64),
+                **measures.columns(outcome),
+                "groups": np.unique(outcome.groups, return_inverse=True)[1].astype(np.int64),
                 "origins": origin.astype(np.int64),
             }
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
         seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws
-        description = describe(predictions, replicates, seed, self._plan.evaluation.min_positives)
+        description = measures.describe(outcome, replicates, seed, self._plan.evaluation.min_positives)
         metrics = {key: [value.value, value.low, value.high] for key, value in description.metrics.items()}
         fields = {
             "metrics": metrics,
@@ -286,7 +286,7 @@ class Site:
             "num_examples": description.num_examples,
             "num_groups": description.num_groups,
         }
-        return Message(fields, {"confusion": confusion_matrix(predictions)})
+        return Message(fields, measures.totals(outcome))
 
     @property
     def _shares_predictions(self) -> bool:

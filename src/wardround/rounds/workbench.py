@@ -14,7 +14,8 @@ from wardround.core.update import Tensors
 from wardround.errors import RunError
 from wardround.rounds.split.guard import guard_of
 from wardround.rounds.split.rules import SplitRules
-from wardround.tasks.classification import Classification, load_weights, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import load_weights, weights_of
 from wardround.tasks.models.cut import cut
 from wardround.tasks.models.halves import BodyLink, OuterNetwork
 from wardround.tasks.start import start_from
@@ -34,7 +35,7 @@ class Workbench:
 
     def __init__(
         self,
-        task: Classification,
+        task: Task,
         seed: int,
         parts: str = "all",
         start: Tensors = MappingProxyType({}),

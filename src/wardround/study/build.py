@@ -28,7 +28,7 @@ from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
 from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 POOLED_SITE = "central"
 SPENDING = "spending.json"
@@ -49,7 +49,7 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
         DataError: the images cannot be used.
         PlanError: the plan asks for more sites than train.
     """
-    images = plan.data.source.load(data_root)
+    images = plan.learns.load(plan.data.source, data_root)
     dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole)
     for site in dealt:
         _refuse_unfit(site)
@@ -60,10 +60,10 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
     return sites
 
 
-def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
+def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Task:
     """Return what the sites learn: classes and channels come from the images."""
     images = next(iter(sites.values())).test
-    return Classification(plan.model, images.shape[2], images.classes, images.malignant)
+    return plan.learns.task(plan.model, images.shape[2], *plan.learns.names(images))
 
 
 def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:

@@ -25,20 +25,13 @@ from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
 from wardround.study.folder import RunFolder
-from wardround.tasks.classification import (
-    EVALUATION_BATCH,
-    Classification,
-    batches,
-    by_slot,
-    load_weights,
-    weights_of,
-)
+from wardround.tasks import Task
+from wardround.tasks.base import EVALUATION_BATCH, batches
+from wardround.tasks.classification import by_slot, load_weights, weights_of
 from wardround.tasks.inputs import to_input
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from wardround.tasks.models import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     return found
 
 
-def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classification, nn.Module]:
+def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Task, nn.Module]:
     """Return the task and the network in evaluation mode, with the weights of the run and of the site."""
     summary = folder.summary()
     if summary.get("status") != "done":
@@ -110,7 +103,7 @@ def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classifica
     content = _content(path)
     if hashlib.sha256(content).hexdigest() != summary.get("model_sha256"):
         raise RunFolderError(f"{path} is not the model that summary.json names: its SHA-256 differs")
-    weights, task, personal = _read_model(path, content, plan.model)
+    weights, task, personal = _read_model(path, content, plan)
     network = _built(task, plan.seed, weights, path)
     load_weights(network, in_group(weights, "net"))
     if site is not None and site not in _sites(summary):
@@ -135,19 +128,19 @@ def _content(path: Path) -> bytes:
         raise RunFolderError(f"{path} cannot be read ({error.strerror}): remake the run") from None
 
 
-def _read_model(path: Path, content: bytes, model: ModelSpec) -> tuple[Tensors, Classification, frozenset[str]]:
+def _read_model(path: Path, content: bytes, plan: Plan) -> tuple[Tensors, Task, frozenset[str]]:
     """Return the weights, the task they solve and the names of the personal weights."""
     try:
         weights = safetensors.numpy.load(content)
         with safetensors.safe_open(path, framework="numpy") as opened:
             facts = json.loads(opened.metadata()["wardround"])
-        task = Classification(model, int(facts["channels"]), tuple(map(str, facts["classes"])))
+        task = plan.learns.task(plan.model, int(facts["channels"]), tuple(map(str, facts["classes"])))
         return weights, task, frozenset(facts["personal"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{path} is no model of this package ({error}): remake the run") from None
 
 
-def _built(task: Classification, seed: int, weights: Tensors, path: Path) -> nn.Module:
+def _built(task: Task, seed: int, weights: Tensors, path: Path) -> nn.Module:
     network = task.build(seed)
     shapes = {name: value.shape for name, value in by_slot(weights_of(network)).items()}
     if shapes != {name: value.shape for name, value in weights.items()}:
@@ -183,7 +176,7 @@ def channels_of(run: Path, store: Path | None = None) -> int:
     """
     for path in (run / MODEL_FILE, *([store / MODEL_FILE] if store else [])):
         if path.exists():
-            return _read_model(path, _content(path), RunFolder(run).plan().model)[1].channels
+            return _read_model(path, _content(path), RunFolder(run).plan())[1].channels
     raise RunFolderError(
         f"{run / MODEL_FILE} does not exist, and only the model tells how images were read: finish the run"
     )

@@ -13,7 +13,7 @@ from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
 from wardround.fabric.workers import WorkerFabric
-from wardround.metrics.clinical import Predictions
+from wardround.metrics.measures import joined
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE, model_file
@@ -126,15 +126,17 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
 
 
 def _predictions(result: RunResult) -> Tensors:
-    """Return the test predictions below each other, site after site; empty unless all sites shared theirs."""
-    tests = list(result.test.sites.values())
-    shared = [test.predictions for test in tests if test.predictions is not None]
-    if len(shared) < len(tests):
+    """Return what was said of each test image, site after site; empty unless all sites shared theirs."""
+    outcomes = [test.outcome for test in result.test.sites.values()]
+    shared = [outcome for outcome in outcomes if outcome is not None]
+    if not shared or len(shared) < len(outcomes):
         return {}
-    pooled = Predictions.concatenate(shared)
+    measures = result.task.measures
+    columns = measures.columns(joined(measures, shared))
+    if "probabilities" in columns:
+        columns["probabilities"] = np.asarray(columns["probabilities"], np.float32)
     return {
-        "probabilities": np.asarray(pooled.probabilities, np.float32),
-        "labels": pooled.labels,
-        "groups": pooled.group_codes,
+        **columns,
+        "groups": np.unique(np.concatenate([outcome.groups for outcome in shared]), return_inverse=True)[1],
         "sites": np.repeat(np.arange(len(shared)), [len(found) for found in shared]),
     }

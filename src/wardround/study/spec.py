@@ -27,6 +27,7 @@ from wardround.rounds.plan import DataPlan, Evaluation, Plan
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
+from wardround.tasks import TASKS, Classify
 from wardround.tasks.models import MODELS
 from wardround.tasks.start import Start
 
@@ -36,6 +37,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "data": ("source", SOURCES, "slide"),
     "data.sites": ("by", RULES, "natural"),
     "data.intensity": ("by", INTENSITIES, "as_stored"),
+    "task": ("name", TASKS, "classification"),
     "model": ("name", MODELS, "small_cnn"),
     "algorithm": ("name", ALGORITHMS, "fedavg"),
     "server": ("name", SERVERS, "sgd"),
@@ -51,6 +53,7 @@ _STAGES = "protect"
 _PRIVACY = "privacy"
 _START = "start"
 _SPLIT = "split"
+_TASK = "task"
 _SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
@@ -84,10 +87,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _SPLIT))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK, _SPLIT))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY, _START, _SPLIT):
+    for name in (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -110,6 +113,8 @@ def parse(table: Table) -> Plan:
     components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
     components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
     components["split"] = _fill(_SPLIT, SplitRules, table[_SPLIT]) if _SPLIT in table else None
+    chosen = _choose(_TASK, table.get(_TASK, {}))
+    components["task"] = None if chosen == Classify() else chosen  # as in plans that know of no other task
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -156,6 +161,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[_START] = _table_of(_START, plan.start)
     if plan.split:
         table[_SPLIT] = _table_of(_SPLIT, plan.split)
+    if plan.task:
+        table[_TASK] = _table_of(_TASK, plan.task)
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {

@@ -36,7 +36,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
             "sites": {name: _intervals(found) for name, found in sites.items()},
         },
         "tested": {"pooled": _tested(test.pooled), "sites": {name: _tested(found) for name, found in sites.items()}},
-        "confusion": {name: found.confusion.tolist() for name, found in test.sites.items()},
+        "confusion": {n: found.totals["confusion"].tolist() for n, found in test.sites.items() if not plan.task},
         "sites": {name: _facts(facts) for name, facts in result.facts.items()},
         "not_tested": dict(result.test_failed),
         "privacy": _privacy(plan, records),
@@ -49,6 +49,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "ledger": _ledger(result.ledger),
         "model_sha256": model_sha256,
         "versions": versions(),
+        **({"task": plan.task.name} if plan.task else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardround.data.catalogue.base import Source
+from wardround.data.catalogue.base import Masked, Source
 from wardround.data.catalogue.ham10000 import Ham10000
 from wardround.data.catalogue.manifest import Manifest
 from wardround.data.catalogue.medmnist import MedMnist
@@ -16,4 +16,4 @@ SOURCES: dict[str, type[Slide | Ham10000 | MedMnist | Manifest]] = {
 }
 """Sources by the name that a plan gives them (``[data] source = "ham10000"``)."""
 
-__all__ = ["SOURCES", "Ham10000", "Manifest", "MedMnist", "Slide", "Source"]
+__all__ = ["SOURCES", "Ham10000", "Manifest", "Masked", "MedMnist", "Slide", "Source"]

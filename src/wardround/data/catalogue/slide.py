@@ -8,7 +8,7 @@ own. The network sees patches *without* the brown stain and has to tell from wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from wardround.core.context import derive_seed
 from wardround.data.decode import check_size
 from wardround.data.images import LabelledImages
+from wardround.data.masks import Masks
 from wardround.data.prepare import Decoding
 from wardround.errors import PlanError
 
@@ -24,6 +25,7 @@ REGION_PX = 256
 GAP_PX = 8
 TEST_PX = 96
 CLASSES = ("little DAB", "much DAB")
+REGIONS = ("elsewhere", "DAB")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,16 @@ class Slide:
             parts=places.parts,
             public=self.public,
         )
+
+    def load_masked(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
+        """Return the patches with what was computed, not drawn: the pixels whose DAB concentration is above threshold.
+
+        The network does not see the stain; what it can find is where stained cells lie.
+        """
+        covered = patches_of(
+            dab_of(embedded_slide()) > self.dab_threshold, patch_places(self.size_px, self.stride_px), self.size_px
+        )
+        return replace(self.load(root, how), masks=Masks(covered.astype(np.uint8), REGIONS))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,8 @@ from wardround.rounds.split.asks import Ask, Wire
 from wardround.rounds.split.forms import FORMS
 from wardround.rounds.split.trainee import Trainee
 from wardround.rounds.store import SiteStore
-from wardround.tasks.classification import Classification, load_weights, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import load_weights, weights_of
 from wardround.tasks.models.cut import cut
 from wardround.tasks.models.halves import InnerNetwork, probe
 from wardround.tasks.start import start_from
@@ -56,7 +57,7 @@ class BodyHost:
     def __init__(
         self,
         plan: Plan,
-        task: Classification,
+        task: Task,
         start: Tensors,
         facts: Mapping[str, Mapping[str, Any]],
         store: SiteStore,

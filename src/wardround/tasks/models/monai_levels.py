@@ -49,7 +49,7 @@ def _up_joined(up: nn.Module, skip: torch.Tensor, inner: torch.Tensor) -> torch.
     return up(torch.cat([skip, inner], dim=1))  # type: ignore[no-any-return]
 
 
-def fence(network: UNet) -> None:
+def fence(network: nn.Module) -> None:
     """Let the gradients of each block below a skip be summed before the skip's is added.
 
     A block that begins with a residual unit uses its input twice. With the skip that makes three gradients, which the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -24,6 +25,8 @@ class RedCnn:
     Attributes:
         width: channels of every layer but the last.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("pixel",)
 
     width: int = 96
 

@@ -35,6 +35,8 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class _ResNet:
+    answers: ClassVar[tuple[str, ...]] = ("image",)
+
     width: int
     dropout: float = 0.0
     stem: str = "small"

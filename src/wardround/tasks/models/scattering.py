@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import combinations
+from typing import ClassVar
 
 import safetensors.torch
 import torch
@@ -43,6 +44,8 @@ class Scattering:
         order: 2 measures 81 numbers of a colour image (27 of a grey one), 1 only 45 (15), which take less noise.
         hidden: neurons between features and classes, with LayerNorm; 0 is softmax regression.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     order: int = 2
     hidden: int = 0

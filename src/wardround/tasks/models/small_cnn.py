@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -21,6 +22,8 @@ class SmallCnn:
         width: channels of the first convolution; later ones have 1.5 and 3 times as many.
         dropout: probability with which a pooled feature is zeroed while training.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     width: int = 32
     dropout: float = 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -23,6 +24,8 @@ class UNet:
     Attributes:
         widths: channels of each level, the outermost first and the bottom last; 2 or more.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("pixel",)
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
 

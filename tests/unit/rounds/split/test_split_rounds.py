@@ -248,7 +248,7 @@ def test_bytes_over_the_cut_are_counted(tmp_path: Path, wire: str) -> None:
     crossed = journal.records[0].split
     assert crossed is not None
     assert crossed["steps"] == plan.training.steps * len(tiny.NAMES)
-    numbers = crossed["steps"] * 4 * (4 + 6) * 4 * 4  # a batch of 4, 4 and 6 channels at 4 x 4, each way
+    numbers = crossed["steps"] * 4 * (4 + 6) * 8 * 8  # a batch of 4, 4 and 6 channels at 8 x 8, each way
     for way in ("bytes_up", "bytes_down"):
         assert numbers * per_number <= crossed[way] <= numbers * per_number + crossed["steps"] * 150
     assert all(np.isfinite(value).all() for value in result.weights.values())
