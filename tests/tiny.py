@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -143,21 +143,24 @@ def task(classes: tuple[str, ...] = CLASSES) -> Classification:
 def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str, public: bool = True) -> Opener:
     """Return what opens tiny sites; importable, so that worker processes can be given it."""
     opened = from_json(plan_json)
-    return partial(_open, opened, dict(sizes), make_bench(opened), Path(stores), public)
+    make = partial(make_bench, opened)
+    return partial(_open, opened, dict(sizes), make if opened.split else cache(make), Path(stores), public)
 
 
 def make_bench(of: Plan) -> Workbench:
-    """Return the network that tiny sites share."""
+    """Return the network that tiny sites share; where it is cut, each has its own."""
     images = _DATA[of.learns.name](NAMES[0]).test
     task = of.learns.task(of.model, images.shape[2], *of.learns.names(images))
-    return Workbench(task, of.seed, of.training.parts)
+    return Workbench(task, of.seed, of.training.parts, split=of.split)
 
 
-def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:
+def _open(
+    opened: Plan, sizes: Mapping[str, int], make: Callable[[], Workbench], stores: Path, public: bool, name: str
+) -> Site:
     credentials = simulated(stores, sizes, name) if opened.needs_keys else None
     account = Account(stores / name / "spending.json", "tiny", opened.privacy.unit) if opened.privacy else None
     data = _DATA[opened.learns.name](name, sizes[name], public)
-    return Site(name, opened, data, bench, SiteStore(stores / name), credentials, account)
+    return Site(name, opened, data, make(), SiteStore(stores / name), credentials, account)
 
 
 _DATA = {"classification": site_data, "segmentation": masked_data, "restoration": degraded_data}

@@ -25,6 +25,7 @@ from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
+from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
 from wardround.tasks import TASKS, Classify, Restore, TaskSpec
@@ -53,6 +54,7 @@ _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
 _START = "start"
+_SPLIT = "split"
 _TASK = "task"
 _DEGRADATION = "task.degradation"
 _SCREENS = "screen"
@@ -88,10 +90,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK, _SPLIT))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY, _START, _TASK):
+    for name in (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -114,6 +116,7 @@ def parse(table: Table) -> Plan:
     components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
     components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
     components["task"] = _task(dict(table.get(_TASK, {})))
+    components["split"] = _fill(_SPLIT, SplitRules, table[_SPLIT]) if _SPLIT in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -166,6 +169,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
     if plan.start:
         table[_START] = _table_of(_START, plan.start)
+    if plan.split:
+        table[_SPLIT] = _table_of(_SPLIT, plan.split)
     if plan.task:
         table[_TASK] = _table_of(_TASK, plan.task)
     if isinstance(plan.task, Restore):

@@ -16,6 +16,7 @@ from wardround.metrics.scores import Scores
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
+from wardround.study.spec import parse
 
 
 def run(plan: Plan, folder: Path, public: bool = True) -> RunResult:
@@ -106,8 +107,6 @@ def test_a_sealed_run_is_the_quantised_one(tmp_path: Path) -> None:
     ],
 )
 def test_what_masks_cannot_be_learned_with_is_refused(changes: dict[str, Any], words: str) -> None:
-    from wardround.study.spec import parse
-
     table = {"name": "tiny", **tiny.SEGMENT, **changes}
     with pytest.raises(PlanError, match=words):
         parse(table)
@@ -128,3 +127,8 @@ def test_an_augmentation_that_changes_what_is_learned_is_refused() -> None:
     with pytest.raises(PlanError, match=r"changes the grey levels that restoration learns"):
         tiny.segmenting(**tiny.RESTORE, training={"augment": "dihedral+colour"})
     assert tiny.segmenting(training={"augment": "dihedral+colour"}).learns.name == "segmentation"
+
+
+def test_an_input_is_not_added_twice() -> None:
+    with pytest.raises(PlanError, match="red_cnn adds its input by itself"):
+        parse({"name": "tiny", "task": tiny.RESTORE["task"], "model": {"name": "red_cnn"}})

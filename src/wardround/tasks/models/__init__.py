@@ -7,9 +7,11 @@ from typing import ClassVar, Protocol
 import torch
 
 from wardround.tasks.models.monai_net import MonaiNet
+from wardround.tasks.models.red_cnn import RedCnn
 from wardround.tasks.models.resnet import ResNet18, ResNet50
 from wardround.tasks.models.scattering import Scattering
 from wardround.tasks.models.small_cnn import SmallCnn
+from wardround.tasks.models.unet import UNet
 
 
 class ModelSpec(Protocol):
@@ -29,7 +31,9 @@ MODELS: dict[str, type[ModelSpec]] = {
     "resnet50": ResNet50,
     "monai": MonaiNet,
     "scattering": Scattering,
+    "unet": UNet,
+    "red_cnn": RedCnn,
 }
 """Names a plan may use in ``[model] name = …``."""
 
-__all__ = ["MODELS", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]
+__all__ = ["MODELS", "ModelSpec", "MonaiNet", "RedCnn", "ResNet18", "ResNet50", "Scattering", "SmallCnn", "UNet"]
