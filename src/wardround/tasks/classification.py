@@ -68,6 +68,7 @@ class Classification:
     malignant: tuple[str, ...] = ()
 
     on_grid: ClassVar[bool] = False
+    shows: ClassVar[tuple[str, ...]] = ()
 
     @property
     def measures(self) -> ClassMeasures:
@@ -104,6 +105,10 @@ class Classification:
             for rows in batches(len(images), EVALUATION_BATCH):
                 parts.append(self.answer(part.module, part.inputs(images, rows, device)))
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return nothing."""
+        return {}
 
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return how many images have each label."""
