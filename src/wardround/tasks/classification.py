@@ -94,7 +94,7 @@ class Classification:
 
     def answer(self, network: Network, inputs: torch.Tensor) -> np.ndarray:
         """Return the probability of each class, float32 ``(B, len(classes))``."""
-        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).cpu().numpy())
+        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).detach().cpu().numpy())
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> Predictions:
         """Return class probabilities for `images`, with the network in evaluation mode."""

@@ -129,7 +129,7 @@ class Restoration:
 
     def answer(self, network: Network, inputs: torch.Tensor) -> np.ndarray:
         """Return the restored images, float32 ``(B, H, W, C)`` from 0 to 1."""
-        return np.asarray(self._restored(network, inputs).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
+        return np.asarray(self._restored(network, inputs).detach().clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> Scores:
         """Return PSNR, SSIM, RMSE and gain of each image, with the network in evaluation mode."""
