@@ -1,0 +1,1 @@
+"""Attacks that measure what a protection is worth. Each sees what an adversary would see, and nothing else."""
