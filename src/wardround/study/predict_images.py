@@ -68,7 +68,7 @@ def predict_images(run: Path, files: Sequence[Path], out: Path, site: str | None
     found: list[tuple[PredictedImage, bytes]] = []
     for file, target in zip(files, targets, strict=True):
         with torch.inference_mode():
-            answer = task.answer(network, to_input(pixels_of(file, plan, task.channels)[None]))[0]
+            answer = task.answer(network, to_input(np.stack([pixels_of(file, plan, task.channels)])))[0]
         found.append((PredictedImage(file, target, _shares(task, answer)), _png(task, answer, _own_size(file))))
     try:
         out.mkdir(parents=True, exist_ok=True)

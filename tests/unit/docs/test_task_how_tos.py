@@ -83,7 +83,7 @@ def test_the_lesions_of_the_page_train_and_predict(tmp_path: Path) -> None:
         Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(
             tmp_path / "ham10000" / "images" / f"{number}.png"
         )
-        Image.fromarray(np.eye(20, 30, dtype=np.uint8) * 255).save(tmp_path / "ham10000" / "masks" / f"{number}.png")
+        Image.fromarray(np.tri(20, 30, 9, dtype=np.uint8) * 255).save(tmp_path / "ham10000" / "masks" / f"{number}.png")
         lines.append(f"images/{number}.png,masks/{number}.png,{('a', 'b')[number % 2]},{number},nv")
     (tmp_path / "ham10000" / "metadata.csv").write_text("\n".join(lines))
     table = plan_of("segment.md")
