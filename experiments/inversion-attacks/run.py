@@ -2,9 +2,9 @@
 
     WARDROUND_DATA=folder python experiments/inversion-attacks/run.py [OUT]
 
-Every row of ``settings.py`` is one ``wardround attack``; OUT keeps what is done, and a second call goes on with the rest.
-``results.csv`` has every image, ``results.md`` the table. Nothing was tuned on the images attacked here: settings were
-chosen with seed 1, the table has seed 7.
+Every row of ``settings.py`` is one ``wardround attack``; OUT keeps what is done, and a second call goes on with the
+rest. ``results.csv`` has every image, ``results.md`` the table. Nothing was tuned on the images attacked here: settings
+were chosen with seed 1, the table has seed 7.
 """
 
 from __future__ import annotations
@@ -122,9 +122,8 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
     lines = [
         "# What an update gives away",
         "",
-        f"Rebuilt: more than {REBUILT_DB:.0f} dB and an SSIM above {REBUILT_SSIM} after the best clean-up. Above the mean "
-        "image, above",
-        "a copy a quarter as wide: how many images the reconstruction is nearer to than that.",
+        f"Rebuilt: more than {REBUILT_DB:.0f} dB and an SSIM above {REBUILT_SSIM} after the best clean-up. Above the mean",
+        "image, above a copy a quarter as wide: how many images the reconstruction is nearer to than that.",
         "",
         "| " + " | ".join(header) + " |",
         "|---" * len(header) + "|",

@@ -12,6 +12,7 @@ from wardround.algorithms.fedprox import Proximal
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.personal import everything, norms, personal
 from wardround.algorithms.scaffold import ControlVariates, WithVariates
+from wardround.algorithms.split import DcSfl, Interleaved, SplitFedV1, SplitFedV2, SplitFedV3, SplitLearning
 from wardround.algorithms.training import Training
 from wardround.checker import Work
 from wardround.errors import PlanError
@@ -153,6 +154,12 @@ ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
     "dpsgd": DpSgd,
     "central": Central,
     "local": Local,
+    "split_learning": SplitLearning,
+    "splitfed_v1": SplitFedV1,
+    "splitfed_v2": SplitFedV2,
+    "splitfed_v3": SplitFedV3,
+    "dcsfl": DcSfl,
+    "interleaved": Interleaved,
 }
 """Names a plan may use in ``[algorithm] name = …``."""
 
@@ -162,14 +169,20 @@ __all__ = [
     "AlgorithmSpec",
     "CalibratedDpSgd",
     "Central",
+    "DcSfl",
     "DpSgd",
     "FedAvg",
     "FedBn",
     "FedProx",
+    "Interleaved",
     "Local",
     "LocalResult",
     "LocalWork",
     "Scaffold",
     "ServerStep",
+    "SplitFedV1",
+    "SplitFedV2",
+    "SplitFedV3",
+    "SplitLearning",
     "Training",
 ]

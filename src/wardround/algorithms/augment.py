@@ -46,6 +46,11 @@ class Augmentation:
     move: Change = unchanged
     colour: Change = unchanged
 
+    @property
+    def recolours(self) -> bool:
+        """Whether it changes the levels of an image, not only their places."""
+        return self.colour is not unchanged
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return float ``(B, C, H, W)`` images, changed."""
         return self.colour(self.move(images))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from torch import nn
@@ -14,6 +15,9 @@ from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.privacy import Event
 from wardround.tasks import Task
+
+if TYPE_CHECKING:
+    from wardround.algorithms.training import Training
 
 Personal = Callable[[nn.Module], frozenset[str]]
 """Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
@@ -85,6 +89,31 @@ class ServerStep(Protocol):
         ...
 
 
+class Order(Enum):
+    """When a body host serves which site."""
+
+    TOGETHER = "all sites side by side, a batch of each at a time"
+    IN_TURN = "one site after the other, each with all its batches"
+    INTERLEAVED = "a batch of one site, then a batch of another"
+
+
+@dataclass(frozen=True)
+class BodyWork:
+    """What a body host does, where the network is cut.
+
+    Attributes:
+        training: how the body is trained: as the sites train head and tail.
+        server: the step from a round's change to new weights of the body.
+        order: when it serves which site.
+        copies: whether each site has a body of its own in a round; else there is one for all.
+    """
+
+    training: Training
+    server: ServerStep
+    order: Order
+    copies: bool = False
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """A composition; nothing here is subclassed.
@@ -94,9 +123,13 @@ class Algorithm:
         server: the step at the server.
         personal: which weights stay at their site.
         pooled: train as one site that holds all images (the central yardstick).
+        body: what a body host does; ``None`` where the network is not cut.
+        relayed: whether each site goes on from the weights that the last one left.
     """
 
     local: LocalWork
     server: ServerStep
     personal: Personal = field(default=lambda _: frozenset())
     pooled: bool = False
+    body: BodyWork | None = None
+    relayed: bool = False

@@ -15,7 +15,7 @@ from wardround.attacks.inversion import (
     Reconstruction,
     leaks,
 )
-from wardround.attacks.observation import LocalSteps, Observation
+from wardround.attacks.inversion.observation import LocalSteps, Observation
 
 __all__ = [
     "ATTACKS",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from wardround.attacks.observation import LocalSteps, Observation
+from wardround.attacks.inversion.observation import LocalSteps, Observation
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors

@@ -36,6 +36,9 @@ class Work:
         mixes_records: whether the network's output for one record depends on the others of its batch.
         counts_records: whether how often it steps follows from how many records a site has.
         noise: noise that the training itself adds.
+        splits: whether the network is cut, and a body host is sent activations and gradients.
+        relays: whether each site goes on from the weights that the last one left.
+        updates: whether sites send updates of weights.
     """
 
     name: str = "fedavg"
@@ -46,6 +49,9 @@ class Work:
     mixes_records: bool = False
     counts_records: bool = False
     noise: Noise | None = None
+    splits: bool = False
+    relays: bool = False
+    updates: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,7 @@ class Mixture:
         claimed_unit: whose presence the promise is about.
         deployed: whether this is more than a simulation.
         trusts_coordinator: whether the plan says that the coordinator follows the protocol.
+        body_host: ``apart`` or ``coordinator``, where the network is cut; empty where it is not.
     """
 
     stages: tuple[Link, ...] = ()
@@ -137,6 +144,7 @@ class Mixture:
     claimed_unit: Unit | None = None
     deployed: bool = False
     trusts_coordinator: bool = False
+    body_host: str = ""
 
     def hides(self, view: View) -> bool:
         """Whether whoever carries and sums the updates cannot read `view`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wardround.metrics.clinical import FloatArray
 from wardround.metrics.scores import Scores
 
-METRICS = ("psnr_db", "ssim", "rmse")
+METRICS = ("psnr_db", "ssim", "rmse", "gain_db")
 WINDOW_PX = 11
 """Edge of the window of SSIM: smaller images have none."""
 LEAST_RMSE = 1e-5
@@ -49,15 +49,21 @@ def ssim(clean: FloatArray, restored: FloatArray) -> float:
     return float(found)
 
 
-def score_images(clean: FloatArray, restored: FloatArray, groups: NDArray[Any]) -> Scores:
-    """Score N restored images.
+def score_images(clean: FloatArray, seen: FloatArray, restored: FloatArray, groups: NDArray[Any]) -> Scores:
+    """Score N restored images; ``gain_db`` is by how much the PSNR exceeds that of what was seen.
 
     Args:
         clean: ``(N, H, W, C)`` in [0, 1].
+        seen: the same, degraded: what the network was fed.
         restored: ``(N, H, W, C)``; what lies outside [0, 1] is brought to the nearer end first, as a display would.
         groups: str ``(N,)``.
     """
     shown = np.clip(restored, 0, 1)
-    rows = [[psnr_db(a, b), ssim(a, b), rmse(a, b)] for a, b in zip(clean, shown, strict=True)]
+    rows = [_row(*images) for images in zip(clean, seen, shown, strict=True)]
     table = np.reshape(np.asarray(rows, np.float64), (len(groups), len(METRICS)))
     return Scores({name: table[:, column].copy() for column, name in enumerate(METRICS)}, groups)
+
+
+def _row(clean: FloatArray, seen: FloatArray, restored: FloatArray) -> list[float]:
+    found = psnr_db(clean, restored)
+    return [found, ssim(clean, restored), rmse(clean, restored), found - psnr_db(clean, seen)]

@@ -21,6 +21,7 @@ Bounds = tuple[float, float]
 """The smallest and the largest value that a metric can have."""
 SHARE: Bounds = (0.0, 1.0)
 LENGTH: Bounds = (0.0, 1e9)
+LEVEL_DB: Bounds = (-200.0, 200.0)
 ROUNDING = 1e-9
 
 
@@ -228,5 +229,5 @@ def measures_of(task: str, classes: tuple[str, ...] = (), malignant: tuple[str, 
 
 
 SEGMENTATION = ImageMeasures(dict(zip(segmentation.METRICS, (SHARE, SHARE, LENGTH, LENGTH), strict=True)))
-RESTORATION = ImageMeasures(dict(zip(image_quality.METRICS, ((-1e3, 1e3), (-1.0, 1.0), SHARE), strict=True)))
+RESTORATION = ImageMeasures(dict(zip(image_quality.METRICS, (LEVEL_DB, (-1.0, 1.0), SHARE, LEVEL_DB), strict=True)))
 """RMSE counts the whole range of grey levels as 1."""

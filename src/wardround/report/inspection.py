@@ -9,7 +9,7 @@ from pathlib import Path
 from wardround.core.files import write_atomically
 from wardround.data.catalogue.manifest import BURNT_IN_UNSAID
 from wardround.data.inspect import Inspection
-from wardround.report.pictures import as_png
+from wardround.report.png import as_png
 
 ROWS = 12
 """Longest table; what is rarer is summed up in its last row."""

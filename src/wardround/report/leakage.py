@@ -11,7 +11,7 @@ import numpy as np
 
 from wardround.attacks.inversion.scoring import REBUILT_DB, REBUILT_SSIM, Leak
 from wardround.core.files import write_atomically
-from wardround.report.pictures import as_png
+from wardround.report.png import as_png
 
 PAGE = "leakage.html"
 MOST_PICTURES = 24

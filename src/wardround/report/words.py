@@ -28,6 +28,7 @@ SOURCES: Mapping[str, str] = {
     "ham10000": "HAM10000, dermatoscopic images of skin lesions",
     "medmnist": "a MedMNIST set",
     "manifest": "the sites' own images",
+    "phantoms": "random ellipses",
 }
 METRICS: Mapping[str, str] = {
     "auc": "AUC",
@@ -42,6 +43,7 @@ METRICS: Mapping[str, str] = {
     "psnr_db": "PSNR, dB",
     "ssim": "SSIM",
     "rmse": "RMSE",
+    "gain_db": "PSNR gained, dB",
 }
 HEADLINES = ("auc", "balanced_accuracy", "dice", "psnr_db")
 """The metric that figures show: the first of these that is defined."""
@@ -58,8 +60,8 @@ NOTES: Mapping[str, str] = {
         "Of distances less is better."
     ),
     "restoration": (
-        "Each number is the mean over images, against the clean image, on grey levels from 0 to 1. Of the RMSE less is "
-        "better. All degradations are simulated."
+        "Each number is the mean over images, against the clean image, on grey levels from 0 to 1. PSNR gained is over "
+        "the image as it was seen. Of the RMSE less is better. What degraded the images is simulated."
     ),
 }
 SHARED: Mapping[str, str] = {

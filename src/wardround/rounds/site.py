@@ -29,13 +29,17 @@ from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.logbook.witnessing import Witnessing
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Given, Outlet
+from wardround.rounds.pictures import pictures_of
 from wardround.rounds.plan import Plan
 from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
 from wardround.rounds.spending import Account
+from wardround.rounds.split.asks import GO_ON, Wire
+from wardround.rounds.split.forms import FORMS
+from wardround.rounds.split.speaker import Speaker
 from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
-from wardround.tasks.classification import weights_of
+from wardround.tasks.classification import by_slot, weights_of
 
 
 class Site:
@@ -92,6 +96,11 @@ class Site:
             "train": self._train,
             "evaluate": self._evaluate,
         }
+        if plan.split is not None:
+            speaker = Speaker(workbench, Wire(FORMS[plan.split.wire], *workbench.outer.channels))
+            for op in ("train", "evaluate"):
+                self._operations[op] = speaker.around(self._operations[op])
+            self._operations[GO_ON] = speaker.go_on
         self._witness = None
         self._used = None
         if keyring is not None:
@@ -160,7 +169,8 @@ class Site:
         cause = ""
         if self._outlet is not None or self._release is not None:
             cause = f"{self._plan.digest()} {given.digest} {accepted_round}"
-            answered = self._answered(ctx.round, cause)
+            # A body host that is started again has lost the steps of a round that it did not end: then train anew.
+            answered = self._answered(ctx.round, cause) if self._plan.split is None else None
             if answered is not None:
                 return answered
         if self._release is not None:
@@ -238,11 +248,19 @@ class Site:
     def _finish(self, body: Message) -> Message:
         if self._replica is None:
             raise SiteError("the coordinator holds this run's weights")
-        weights = {**self._bench.initial, **self._replica.model(_opened(body))}
+        weights = {**self._bench.initial, **self._replica.model(_opened(body)), **self._body_of(body)}
         content = model_file(weights, self._bench.task, tuple(sorted(self._personal)))
         self._store.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._store.folder / MODEL_FILE, content)
         return Message({"sha256": hashlib.sha256(content).hexdigest()})
+
+    def _body_of(self, body: Message) -> Tensors:
+        """Return the trained body that the body host sent for the model file; nothing where the network is not cut."""
+        shapes = self._bench.outer.body_shapes if self._plan.split is not None else {}
+        found = {name: value.shape for name, value in by_slot(body.tensors).items()}
+        if found != shapes or not all_finite(body.tensors.values()):
+            raise WireError("the trained body that was sent is not the body of this plan's network")
+        return body.tensors
 
     def _evaluate(self, body: Message) -> Message:
         memory = self._store.read(self._accepted_round(body))
@@ -258,6 +276,8 @@ class Site:
                 "groups": np.unique(outcome.groups, return_inverse=True)[1].astype(np.int64),
                 "origins": origin.astype(np.int64),
             }
+            if body.fields["part"] == "test":
+                tensors |= pictures_of(self._bench.task, network, images, outcome)
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
         seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from wardround.tasks.base import Task, TaskSpec
 from wardround.tasks.classification import Classification, Classify
+from wardround.tasks.restoration import Restoration, Restore
 from wardround.tasks.segmentation import Segment, Segmentation
 
-TASKS: dict[str, type[TaskSpec]] = {kind.name: kind for kind in (Classify, Segment)}
+TASKS: dict[str, type[TaskSpec]] = {kind.name: kind for kind in (Classify, Segment, Restore)}
 """Names a plan may use in ``[task] name = …``; a plan without the table classifies."""
 
-__all__ = ["TASKS", "Classification", "Classify", "Segment", "Segmentation", "Task", "TaskSpec"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Classify",
+    "Restoration",
+    "Restore",
+    "Segment",
+    "Segmentation",
+    "Task",
+    "TaskSpec",
+]

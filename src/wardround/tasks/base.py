@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -13,6 +13,7 @@ from torch import nn
 from wardround.data.catalogue import Source
 from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
+from wardround.data.sites import SiteData
 from wardround.metrics.measures import Measures, Outcome
 from wardround.tasks.models import ModelSpec
 
@@ -55,6 +56,11 @@ class Task(Protocol):
         ...
 
     @property
+    def shows(self) -> tuple[str, ...]:
+        """Names of the `pictures` of an image; none where a picture would say nothing."""
+        ...
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What a model file says of the task beside its weights."""
         ...
@@ -83,6 +89,10 @@ class Task(Protocol):
         """Return what the network says of `images`, as far as metrics need it; the network in evaluation mode."""
         ...
 
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return `shows` -> uint8 ``(N, H, W, C)``: images and what was said of them, for people to look at."""
+        ...
+
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return int64 ``(len(classes),)``: how many images show each class."""
         ...
@@ -95,12 +105,27 @@ class TaskSpec(Protocol):
     """As a plan has it."""
     answers: ClassVar[str]
     """Of what the network gives an answer: ``image``, or each ``pixel``; see `ModelSpec.answers`."""
+    keeps_levels: ClassVar[bool]
+    """Whether the grey levels themselves are learned, so that augmentation may not change them."""
 
     def load(self, source: Source, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return the images of a source with all that the task needs beside them.
 
         Raises:
             DataError: the source does not have it, or its files cannot be used.
+        """
+        ...
+
+    def completed(self, dealt: Mapping[str, SiteData], seed: int, whole: bool) -> dict[str, SiteData]:
+        """Return the images of each site with what follows from where they were dealt to.
+
+        Args:
+            dealt: site -> its images, which share one block of pixels.
+            seed: of the split.
+            whole: whether these are all sites.
+
+        Raises:
+            PlanError: the task says nothing of a site, or something of one that is not there.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from wardround.core.update import Tensors, in_group, of_group
 from wardround.data.catalogue import Source
 from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
+from wardround.data.sites import SiteData
 from wardround.errors import PlanError
 from wardround.metrics.clinical import Predictions
 from wardround.metrics.measures import ClassMeasures
@@ -28,10 +30,15 @@ class Classify:
 
     name: ClassVar[str] = "classification"
     answers: ClassVar[str] = "image"
+    keeps_levels: ClassVar[bool] = False
 
     def load(self, source: Source, root: Path | None, how: Decoding | None = None) -> LabelledImages:
         """Return the images as they are: they bring their labels."""
         return source.load(root, how)
+
+    def completed(self, dealt: Mapping[str, SiteData], seed: int, whole: bool) -> dict[str, SiteData]:
+        """Return the sites' images as they are."""
+        return dict(dealt)
 
     def names(self, images: LabelledImages) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the classes of the images."""
@@ -61,6 +68,7 @@ class Classification:
     malignant: tuple[str, ...] = ()
 
     on_grid: ClassVar[bool] = False
+    shows: ClassVar[tuple[str, ...]] = ()
 
     @property
     def measures(self) -> ClassMeasures:
@@ -86,7 +94,7 @@ class Classification:
 
     def answer(self, network: Network, inputs: torch.Tensor) -> np.ndarray:
         """Return the probability of each class, float32 ``(B, len(classes))``."""
-        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).cpu().numpy())
+        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).detach().cpu().numpy())
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> Predictions:
         """Return class probabilities for `images`, with the network in evaluation mode."""
@@ -97,6 +105,10 @@ class Classification:
             for rows in batches(len(images), EVALUATION_BATCH):
                 parts.append(self.answer(part.module, part.inputs(images, rows, device)))
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return nothing."""
+        return {}
 
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return how many images have each label."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from torch import nn
 from wardround.data.catalogue import Masked, Source
 from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
+from wardround.data.sites import SiteData
 from wardround.errors import DataError, PlanError
 from wardround.metrics.measures import SEGMENTATION, ImageMeasures
 from wardround.metrics.scores import Scores
@@ -36,6 +38,7 @@ class Segment:
 
     name: ClassVar[str] = "segmentation"
     answers: ClassVar[str] = "pixel"
+    keeps_levels: ClassVar[bool] = False
 
     dice: float = 1.0
     cross_entropy: float = 1.0
@@ -62,6 +65,10 @@ class Segment:
                 '"ham10000", "slide" or a "manifest" with the column mask'
             )
         return source.load_masked(root, how)
+
+    def completed(self, dealt: Mapping[str, SiteData], seed: int, whole: bool) -> dict[str, SiteData]:
+        """Return the sites' images as they are."""
+        return dict(dealt)
 
     def names(self, images: LabelledImages) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the regions, the background first; none counts as malignant."""
@@ -93,6 +100,7 @@ class Segmentation:
     cross_entropy: float = 1.0
 
     on_grid: ClassVar[bool] = True
+    shows: ClassVar[tuple[str, ...]] = ("image", "truth", "answer")
     malignant: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[ImageMeasures] = SEGMENTATION
 
@@ -135,17 +143,26 @@ class Segmentation:
         Raises:
             DataError: the images have no masks.
         """
-        network.eval()
-        device = next(network.parameters()).device
         if images.masks is None:
             raise DataError("the images have no masks: choose a source that has, or another task")
+        truth, said = images.mask_batch(slice(None)), self._said(network, images)
+        return score_masks(truth, said, len(self.classes), images.masks.spacing_of(images.rows), images.groups)
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return images, true masks and predicted ones."""
+        return {
+            "image": images.batch(slice(None)),
+            "truth": images.mask_batch(slice(None))[..., None],
+            "answer": self._said(network, images)[..., None],
+        }
+
+    def _said(self, network: nn.Module, images: LabelledImages) -> np.ndarray:
+        device = next(network.eval().parameters()).device
         said = [np.zeros((0, *images.shape[:2]), np.uint8)]
         with torch.inference_mode():
             for rows in batches(len(images), MASKS_AT_A_TIME):
                 said.append(self.answer(network, to_input(images.fed(rows), device)))
-        truth = images.mask_batch(slice(None))
-        spacing_mm = images.masks.spacing_of(images.rows)
-        return score_masks(truth, np.concatenate(said), len(self.classes), spacing_mm, images.groups)
+        return np.concatenate(said)
 
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return how many images show each region."""

@@ -13,6 +13,7 @@ from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold
 from wardround.algorithms.server import SERVERS, Averaged
 from wardround.data.catalogue import SOURCES, Manifest
+from wardround.data.degradations import DEGRADATIONS, SimulatedCt
 from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
@@ -22,6 +23,7 @@ from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation, Plan
 from wardround.screen import SCREENS
 from wardround.study.spec import from_json, to_json
+from wardround.tasks import Restore, Segment
 from wardround.tasks.models import MODELS, MonaiNet
 from wardround.tasks.start import Start
 
@@ -85,9 +87,14 @@ OTHER: dict[str, Any] = {
     "order": 1,
     "sha256": "1" * 64,
     "start": START,
+    "task": Segment(),
+    "degradation": (SimulatedCt(),),
+    "read_noise": 0.2,
+    "arc_deg": 90.0,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
+    ("Plan", "task"): {"model": MonaiNet("UNet")},
     ("ServerSgd", "nesterov"): {"momentum": 0.5},
     ("Privacy", "noise_multiplier"): {"epsilon": 0.0, "noise_multiplier": 1.5},
 }
@@ -147,6 +154,10 @@ def variants() -> Iterator[Plan]:
         yield having(BASE, ("data",), {"source": kind()})
     for intensity in INTENSITIES.values():
         yield having(BASE, ("data",), {"source": Manifest(intensity=intensity())})
+    for kind in (Segment, Restore):
+        yield dataclasses.replace(BASE, model=MonaiNet("UNet"), task=kind())
+    for each in DEGRADATIONS.values():
+        yield dataclasses.replace(BASE, model=MonaiNet("UNet"), task=Restore(degradation=(each(sites=("a",)),)))
     for rule in RULES.values():
         yield having(BASE, ("data",), {"sites": rule()})
 
@@ -179,7 +190,9 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert len(digests) == count - 5 - 1 + 3  # and one with a claim, one with weights to start from
+    assert (
+        len(digests) == count - 5 - 1 + 3 + 4
+    )  # and one with a claim, one with weights to start from, four of other tasks
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

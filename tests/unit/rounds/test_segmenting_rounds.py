@@ -16,6 +16,7 @@ from wardround.metrics.scores import Scores
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
+from wardround.study.spec import parse
 
 
 def run(plan: Plan, folder: Path, public: bool = True) -> RunResult:
@@ -106,8 +107,28 @@ def test_a_sealed_run_is_the_quantised_one(tmp_path: Path) -> None:
     ],
 )
 def test_what_masks_cannot_be_learned_with_is_refused(changes: dict[str, Any], words: str) -> None:
-    from wardround.study.spec import parse
-
     table = {"name": "tiny", **tiny.SEGMENT, **changes}
     with pytest.raises(PlanError, match=words):
         parse(table)
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_sites_restore_together(algorithm: str, tmp_path: Path) -> None:
+    changes = {"algorithm": {"name": algorithm}, "evaluation": {"every": 1, "bootstrap": 20}}
+    opened = run(tiny.segmenting(**{**tiny.RESTORE, **changes}), tmp_path / "open")
+    assert opened.task.classes == ()
+    assert set(opened.test.pooled.metrics) == {"psnr_db", "ssim", "rmse", "gain_db"}
+    closed = run(tiny.segmenting(**{**tiny.RESTORE, **changes}), tmp_path / "closed", public=False)
+    for name, value in closed.test.pooled.metrics.items():
+        assert value.value == pytest.approx(opened.test.pooled.metrics[name].value)
+
+
+def test_an_augmentation_that_changes_what_is_learned_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"changes the grey levels that restoration learns"):
+        tiny.segmenting(**tiny.RESTORE, training={"augment": "dihedral+colour"})
+    assert tiny.segmenting(training={"augment": "dihedral+colour"}).learns.name == "segmentation"
+
+
+def test_an_input_is_not_added_twice() -> None:
+    with pytest.raises(PlanError, match="red_cnn adds its input by itself"):
+        parse({"name": "tiny", "task": tiny.RESTORE["task"], "model": {"name": "red_cnn"}})

@@ -169,13 +169,17 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
                 table = {"data": {"sites": {key: name}}}
             if where == "data.intensity":
                 table = {"data": {"source": "manifest", "intensity": {key: name}}}
+            if where == "task.degradation":
+                table = {**tiny.RESTORE, "task": {"name": "restoration", "degradation": [{key: name}]}}
             if where == "task":
                 table["model"] = tiny.SEGMENT["model"]
             if where in ("protect", "screen"):
                 table = {where: [{key: name}]}
             written = to_table(parse({"name": "x", **table}))
-            found = written["data"][where.partition(".")[2]] if "." in where else written[where]
-            assert (found[0] if where in ("protect", "screen") else found)[key] == name
+            found: Any = written
+            for step in where.split("."):
+                found = found[step]
+            assert (found[0] if isinstance(found, list) else found)[key] == name
 
 
 MANIFEST: dict[str, Any] = {

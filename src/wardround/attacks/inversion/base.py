@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from wardround.attacks.observation import Observation
+from wardround.attacks.inversion.observation import Observation
 
 
 @dataclass(frozen=True, eq=False)

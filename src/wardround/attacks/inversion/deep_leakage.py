@@ -11,7 +11,7 @@ import torch
 from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, as_images, first_guesses
 from wardround.attacks.inversion.labels import recovered_labels
 from wardround.attacks.inversion.matching import Matching
-from wardround.attacks.observation import Observation
+from wardround.attacks.inversion.observation import Observation
 
 
 @dataclass(frozen=True)

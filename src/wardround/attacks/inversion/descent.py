@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from wardround.attacks.inversion.base import Stopwatch
-from wardround.attacks.observation import Observation
+from wardround.attacks.inversion.observation import Observation
 
 MILESTONES = (3 / 8, 5 / 8, 7 / 8)
 DECAY = 0.1

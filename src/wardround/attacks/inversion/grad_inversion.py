@@ -11,6 +11,7 @@ from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, 
 from wardround.attacks.inversion.descent import descend
 from wardround.attacks.inversion.labels import recovered_labels
 from wardround.attacks.inversion.matching import Matching
+from wardround.attacks.inversion.observation import Observation
 from wardround.attacks.inversion.priors import (
     batch_statistics,
     disagreement,
@@ -18,7 +19,6 @@ from wardround.attacks.inversion.priors import (
     statistics_of,
     total_variation,
 )
-from wardround.attacks.observation import Observation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, as_images
-from wardround.attacks.observation import Observation
+from wardround.attacks.inversion.observation import Observation
 from wardround.errors import PlanError
 
 LAYER = "imprint"

@@ -11,8 +11,8 @@ from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, 
 from wardround.attacks.inversion.descent import descend
 from wardround.attacks.inversion.labels import recovered_labels
 from wardround.attacks.inversion.matching import Matching, cosine
+from wardround.attacks.inversion.observation import Observation
 from wardround.attacks.inversion.priors import total_variation
-from wardround.attacks.observation import Observation
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wardround.attacks.observation import Observation
+from wardround.attacks.inversion.observation import Observation
 from wardround.errors import PlanError
 from wardround.tasks.inputs import name_of_head
 

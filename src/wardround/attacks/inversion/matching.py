@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from wardround.attacks.observation import Observation
+from wardround.attacks.inversion.observation import Observation
 
 Distance = Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor]
 """``(implied, seen) -> scalar``, 0 where both are equal."""

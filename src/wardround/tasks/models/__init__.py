@@ -9,9 +9,11 @@ import torch
 from wardround.tasks.models.flat_cnn import FlatCnn
 from wardround.tasks.models.lenet import LeNet
 from wardround.tasks.models.monai_net import MonaiNet
+from wardround.tasks.models.red_cnn import RedCnn
 from wardround.tasks.models.resnet import ResNet18, ResNet50
 from wardround.tasks.models.scattering import Scattering
 from wardround.tasks.models.small_cnn import SmallCnn
+from wardround.tasks.models.unet import UNet
 
 
 class ModelSpec(Protocol):
@@ -31,9 +33,23 @@ MODELS: dict[str, type[ModelSpec]] = {
     "resnet50": ResNet50,
     "monai": MonaiNet,
     "scattering": Scattering,
+    "unet": UNet,
+    "red_cnn": RedCnn,
     "flat_cnn": FlatCnn,
     "lenet": LeNet,
 }
 """Names a plan may use in ``[model] name = …``."""
 
-__all__ = ["MODELS", "FlatCnn", "LeNet", "ModelSpec", "MonaiNet", "ResNet18", "ResNet50", "Scattering", "SmallCnn"]
+__all__ = [
+    "MODELS",
+    "FlatCnn",
+    "LeNet",
+    "ModelSpec",
+    "MonaiNet",
+    "RedCnn",
+    "ResNet18",
+    "ResNet50",
+    "Scattering",
+    "SmallCnn",
+    "UNet",
+]

@@ -77,6 +77,10 @@ class MonaiNet:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise PlanError(f"MONAI cannot build {self.network} from {arguments}: {reason}") from error
         network.register_forward_hook(_take_logits)
+        if type(network).__name__ == "UNet":
+            from wardround.tasks.models.monai_levels import fence
+
+            fence(network)
         return network
 
 
