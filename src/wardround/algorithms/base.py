@@ -94,9 +94,12 @@ class Algorithm:
         server: the step at the server.
         personal: which weights stay at their site.
         pooled: train as one site that holds all images (the central yardstick).
+        own_model: group of a site's memory that holds a whole model of its own, with which it is evaluated; empty
+            where there is none.
     """
 
     local: LocalWork
     server: ServerStep
     personal: Personal = field(default=lambda _: frozenset())
     pooled: bool = False
+    own_model: str = ""

@@ -36,6 +36,7 @@ class Work:
         mixes_records: whether the network's output for one record depends on the others of its batch.
         counts_records: whether how often it steps follows from how many records a site has.
         noise: noise that the training itself adds.
+        votes: whether sites send, beside their update, the sign of each of its numbers, to be counted.
     """
 
     name: str = "fedavg"
@@ -46,6 +47,7 @@ class Work:
     mixes_records: bool = False
     counts_records: bool = False
     noise: Noise | None = None
+    votes: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import nn
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.files import SYNC_ROUND_S, write_atomically
-from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
+from wardround.core.update import MODEL_GROUPS, Tensors, all_finite, of_group
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
@@ -247,7 +247,7 @@ class Site:
     def _evaluate(self, body: Message) -> Message:
         memory = self._store.read(self._accepted_round(body))
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
-        network = self._bench.lend(self._personal_of(memory), self._checked(weights))
+        network = self._bench.lend(self._personal_of(memory), self._checked(weights), self._own_model(memory))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
         predictions = self._bench.task.predict(network, images)
         if self._shares_predictions:
@@ -298,6 +298,11 @@ class Site:
 
     def _personal_of(self, memory: Tensors) -> Tensors:
         return {name: value for name, value in memory.items() if name in self._personal}
+
+    def _own_model(self, memory: Tensors) -> Tensors:
+        """Return the weights of the model that this site keeps beside the shared one, if it does."""
+        group = self._algorithm.own_model
+        return {n: v for n, v in of_group(memory, group).items() if n.startswith(MODEL_GROUPS)} if group else {}
 
     def _kept(self, network: nn.Module) -> dict[str, np.ndarray]:
         if not self._personal:

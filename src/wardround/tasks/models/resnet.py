@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from wardround.errors import PlanError
+from wardround.tasks.models.centre import Centre
 
 MAX_GROUPS = 8
 STEMS = ("small", "large")
@@ -39,6 +40,7 @@ class _ResNet:
     dropout: float = 0.0
     stem: str = "small"
     stem_stride: int = 2
+    centred: bool = False
 
     blocks: ClassVar[tuple[int, int, int, int]]
     bottleneck: ClassVar[bool]
@@ -56,7 +58,8 @@ class _ResNet:
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)`` to logits ``(B, classes)``."""
-        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=self._stem(channels))
+        stages: OrderedDict[str, nn.Module] = OrderedDict(centre=Centre()) if self.centred else OrderedDict()
+        stages["stem"] = self._stem(channels)
         fan_in = self.width
         for index, count in enumerate(self.blocks):
             planes = self.width * 2**index
@@ -91,6 +94,7 @@ class ResNet18(_ResNet):
         dropout: probability with which a pooled feature is zeroed while training.
         stem: "small", a 3x3 convolution, for images up to about 96 px; "large", 7x7 and a max pooling that halves.
         stem_stride: stride of the stem's convolution, 1 or 2; 1 sees more and takes up to four times as long.
+        centred: subtract each image's own channel means first, so that colour cast and brightness count for nothing.
     """
 
     width: int = 16
@@ -107,6 +111,7 @@ class ResNet50(_ResNet):
         dropout: probability with which a pooled feature is zeroed while training.
         stem: "small", a 3x3 convolution, for images up to about 96 px; "large", 7x7 and a max pooling that halves.
         stem_stride: stride of the stem's convolution, 1 or 2; 1 sees more and takes up to four times as long.
+        centred: subtract each image's own channel means first, so that colour cast and brightness count for nothing.
     """
 
     width: int = 64

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from wardround.errors import PlanError
+from wardround.tasks.models.centre import Centre
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class SmallCnn:
     Attributes:
         width: channels of the first convolution; later ones have 1.5 and 3 times as many.
         dropout: probability with which a pooled feature is zeroed while training.
+        centred: subtract each image's own channel means first, so that colour cast and brightness count for nothing.
     """
 
     width: int = 32
     dropout: float = 0.1
+    centred: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
@@ -35,7 +38,7 @@ class SmallCnn:
         """Return the network from ``(B, channels, H, W)``, H and W at least 8, to logits ``(B, classes)``."""
         widths = (self.width, self.width * 3 // 2, self.width * 3)
         return nn.Sequential(
-            Fold(),
+            nn.Sequential(Centre(), Fold()) if self.centred else Fold(),
             *_block(4 * channels, widths[0], stride=1),
             *_block(widths[0], widths[1], stride=2),
             *_block(widths[1], widths[2], stride=2),
