@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardround.core.versions import versions
-from wardround.metrics.intervals import Description
+from wardround.metrics.intervals import Description, worst_of
 from wardround.rounds.coordinator import RunResult
 from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
@@ -30,7 +30,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "rounds": len(records),
         "classes": list(result.task.classes),
         "malignant": list(result.task.malignant),
-        "metrics": {"pooled": _values(test.pooled), "sites": {name: _values(found) for name, found in sites.items()}},
+        "metrics": _metrics(test.pooled, sites),
         "intervals": {
             "pooled": _intervals(test.pooled),
             "sites": {name: _intervals(found) for name, found in sites.items()},
@@ -89,6 +89,12 @@ def _ledger(end: LedgerEnd) -> dict[str, Any]:
         "events": list(end.events),
         "bytes": {"up": end.bytes_up, "down": end.bytes_down},
     }
+
+
+def _metrics(pooled: Description, sites: Mapping[str, Description]) -> dict[str, Any]:
+    values = {name: _values(found) for name, found in sites.items()}
+    worst = {name: {"site": site, "value": value} for name, (site, value) in worst_of(values).items()}
+    return {"pooled": _values(pooled), "sites": values, "worst": worst}
 
 
 def _values(description: Description) -> dict[str, float | None]:
