@@ -14,6 +14,7 @@ from wardround.fabric.base import Answer
 from wardround.metrics.clinical import Predictions, confusion_matrix
 from wardround.metrics.intervals import Description, Estimate, describe
 from wardround.rounds.checks import shown
+from wardround.rounds.drift import Drift, from_tensors
 from wardround.tasks.classification import Classification
 
 METRICS = frozenset({"auc", "balanced_accuracy", "f1", "calibration_error"})
@@ -29,11 +30,13 @@ class SiteTest:
         description: metrics with intervals.
         confusion: int64 ``(C, C)``, rows true, columns predicted.
         predictions: ``None`` where they may not leave the site.
+        drift: what the images look like, all together; ``None`` where that may not leave the site.
     """
 
     description: Description
     confusion: np.ndarray
     predictions: Predictions | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Reader:
         groups, labels = reply.tensors["groups"], reply.tensors["labels"]
         if not numbers.shape == groups.shape == labels.shape or not np.isin(numbers, np.arange(len(names))).all():
             raise ValueError("its origins, groups and labels do not fit together")
+        drifts = list(from_tensors(reply.tensors, len(names), self.task.channels))
         tests = {}
         for index, origin in enumerate(names):
             rows = numbers == index
@@ -132,7 +136,8 @@ class Reader:
                 reply.tensors["probabilities"][rows], labels[rows], patient, self.task.classes, self.task.malignant
             )
             description = describe(mine, self.replicates, self.seed, self.min_positives)
-            tests[origin] = SiteTest(description, confusion_matrix(mine), mine)
+            drift = drifts[index] if drifts else None
+            tests[origin] = SiteTest(description, confusion_matrix(mine), mine, drift)
         return tests
 
 

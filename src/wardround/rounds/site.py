@@ -25,6 +25,7 @@ from wardround.metrics.intervals import describe
 from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
+from wardround.rounds.drift import drifts_by_origin, to_tensors
 from wardround.rounds.keyring import Credentials, Keyring
 from wardround.rounds.logbook.contributions import Contribution, Contributions
 from wardround.rounds.logbook.used_images import UsedImages
@@ -38,6 +39,7 @@ from wardround.rounds.spending import Account
 from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
 from wardround.tasks.classification import weights_of
+from wardround.tasks.features import features_seen
 
 
 class Site:
@@ -249,7 +251,8 @@ class Site:
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
         network = self._bench.lend(self._personal_of(memory), self._checked(weights), self._own_model(memory))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
-        predictions = self._bench.task.predict(network, images)
+        with features_seen(network) as features:
+            predictions = self._bench.task.predict(network, images)
         if self._shares_predictions:
             origins, origin = np.unique(images.origins, return_inverse=True)
             tensors = {
@@ -258,6 +261,8 @@ class Site:
                 "groups": np.unique(predictions.groups, return_inverse=True)[1].astype(np.int64),
                 "origins": origin.astype(np.int64),
             }
+            if body.fields["part"] == "test":
+                tensors |= to_tensors(drifts_by_origin(images, features))
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
         seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws

@@ -36,7 +36,8 @@ def not_covered(plan: Plan) -> list[str]:
     """Return what left the sites without noise."""
     if plan.composed().pooled:
         return ["all images and labels: they lie in one place"]
-    return [*_of_updates(plan), *REPORTED]
+    shared = plan.evaluation.shares_predictions(plan.data.source.public)
+    return [*_of_updates(plan), *REPORTED, *(["looks of test images"] if shared else [])]
 
 
 def _of_updates(plan: Plan) -> list[str]:

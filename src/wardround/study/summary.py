@@ -7,7 +7,9 @@ from typing import Any
 
 from wardround.core.versions import versions
 from wardround.metrics.intervals import Description, worst_of
+from wardround.rounds.assessment import Assessment
 from wardround.rounds.coordinator import RunResult
+from wardround.rounds.drift import feature_distances
 from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
@@ -38,6 +40,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "tested": {"pooled": _tested(test.pooled), "sites": {name: _tested(found) for name, found in sites.items()}},
         "confusion": {name: found.confusion.tolist() for name, found in test.sites.items()},
         "sites": {name: _facts(facts) for name, facts in result.facts.items()},
+        "drift": _drift(test),
         "not_tested": dict(result.test_failed),
         "privacy": _privacy(plan, records),
         "bytes": {
@@ -113,6 +116,23 @@ def _tested(description: Description) -> dict[str, Any]:
         "examples": description.num_examples,
         "groups": description.num_groups,
         "auc_classes": list(description.auc_classes),
+    }
+
+
+def _drift(test: Assessment) -> dict[str, Any]:
+    drifts = {name: found.drift for name, found in test.sites.items() if found.drift is not None}
+    looks = {
+        name: {
+            "mean": [round(value, 3) for value in drift.mean.tolist()],
+            "deviation": [round(value, 3) for value in drift.deviation.tolist()],
+            "histogram": drift.histogram.tolist(),
+        }
+        for name, drift in drifts.items()
+    }
+    apart = feature_distances(drifts)
+    return {
+        "looks": looks,
+        "features": {site: {other: round(far, 4) for other, far in row.items()} for site, row in apart.items()},
     }
 
 
