@@ -1,4 +1,4 @@
-"""Train without one hospital, test there: every algorithm on HAM10000's four sites, and a choice that never saw the site.
+"""Train without one hospital and test there: every algorithm, and a choice that never saw the hospital.
 
     WARDROUND_DATA=folder python experiments/next-hospital/run.py [OUT] [--minutes N]
 
@@ -46,7 +46,7 @@ class Runs:
 
     def folder(self, method: str, sites: tuple[str, ...], seed: int, rounds: int = ROUNDS) -> Path:
         """Return where a run lies."""
-        return self.out / f"{METHODS[method].name}-{rounds}" / f"{'+'.join(sorted(sites))}-{seed}"
+        return self.out / f"{METHODS[method].name}-{rounds}" / f"{'+'.join(sorted(sites)) or 'nobody'}-{seed}"
 
     def make(self, method: str, sites: tuple[str, ...], seed: int, rounds: int = ROUNDS) -> bool:
         """Train unless it is done; say whether it is done now."""
@@ -87,18 +87,18 @@ def main() -> None:
     end_s = time.monotonic() + 60 * arguments.minutes if arguments.minutes else 0.0
     arguments.out.mkdir(parents=True, exist_ok=True)
     runs = Runs(arguments.out, Path(os.environ["WARDROUND_DATA"]), end_s)
-    done = all([runs.make(FEDAVG, (site,), seed) for seed in SEEDS for site in SITES])
+    done = all(runs.make(FEDAVG, (site,), seed) for seed in SEEDS for site in SITES)
     inner = {site: inner_sites(runs, site) for site in SITES}
-    done = done and all([runs.make(*run) for run in inner_runs(inner)])
+    done = done and all(runs.make(*run) for run in inner_runs(inner))
     if not done:
         return
     choices: list[Choice] = chosen_methods(runs.folder, inner, CHOICE_SEEDS)
     print("\n".join(f"{choice.site}: {choice.method}" for choice in choices), flush=True)
     first = dict.fromkeys([FEDAVG, *(choice.method for choice in choices), *METHODS])
-    done = all([runs.make(method, (site,), seed) for seed in SEEDS for method in first for site in SITES])
-    done = done and all([runs.make(FEDAVG, (), seed) for seed in SEEDS])
+    done = all(runs.make(method, (site,), seed) for seed in SEEDS for method in first for site in SITES)
+    done = done and all(runs.make(FEDAVG, (), seed) for seed in SEEDS)
     long = [(method, choice.site) for choice in choices for method in (FEDAVG, choice.method)]
-    done = done and all([runs.make(method, (site,), seed, LONG_ROUNDS) for seed in SEEDS for method, site in long])
+    done = done and all(runs.make(method, (site,), seed, LONG_ROUNDS) for seed in SEEDS for method, site in long)
     if done:
         write(results_of(runs.folder, choices, SEEDS, (ROUNDS, LONG_ROUNDS)), choices, runs.out / "cpu.jsonl")
 

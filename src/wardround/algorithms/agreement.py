@@ -93,7 +93,7 @@ class FedGma(_Agreement):
         return Work("fedgma", votes=True)
 
     def share(self, agreement: np.ndarray) -> np.ndarray:
-        """All from the threshold on, else the agreement itself (the paper's eq. 4)."""
+        """All from the threshold on, else the agreement itself."""
         return np.asarray(np.where(agreement >= self.threshold - _ROUNDING, 1.0, agreement), np.float32)
 
 

@@ -28,7 +28,7 @@ _PULL = 0.5
 
 @dataclass(frozen=True)
 class FedSr:
-    """FedAvg on a noisy, short and class-wise representation (Nguyen et al. 2022, NeurIPS, "FedSR", eq. 8 to 11).
+    """FedAvg on a noisy, short and class-wise representation (FedSR; Nguyen et al. 2022, NeurIPS 35).
 
     The features ``f(x)`` that reach the head are trained as ``z = f(x) + sigma e``, ``e`` standard normal; ``l2r``
     weighs ``|z|^2``, and ``cmi`` the distance of ``p(z|x)`` from one ``r(z|y)`` for each class, shared by all sites.

@@ -21,7 +21,7 @@ from wardround.tasks.classification import Classification
 
 @dataclass(frozen=True)
 class Irm:
-    """FedAvg on IRMv1's objective (Arjovsky et al. 2019, arXiv:1907.02893, section 3.1).
+    """FedAvg on IRMv1's objective (Arjovsky et al. 2019, arXiv:1907.02893, section 3).
 
     The penalty is the squared derivative of a site's loss by a scale of 1 on its outputs. It needs no other site, so
     the mean of the sites' steps is a step on the sum of their penalised risks, and nothing more is sent than under

@@ -27,7 +27,7 @@ MOST_PULL = 4.0
 
 @dataclass(frozen=True)
 class VRex:
-    """FedAvg on ``mean of the sites' risks + beta x their variance`` (Krueger et al. 2021, arXiv:2003.00688, eq. 8).
+    """FedAvg on ``mean of the sites' risks + beta x their variance`` (V-REx; Krueger et al. 2021, arXiv:2003.00688).
 
     The gradient of the variance weighs each site's gradient by ``1 + 2 beta (its risk - the mean risk)``. A site knows
     its own risk, the mean of its training losses in its last round, and is told the mean over sites, which is a sum:
