@@ -35,7 +35,6 @@ def _methods() -> dict[str, Plan]:
         "appearance": replace(base, training=bold),
         "centred": replace(base, model=CENTRED),
         "grey-world": replace(base, model=GREY),
-        "centred, logit-adjusted": replace(base, model=CENTRED, algorithm=LogitAdjusted()),
         "grey-world, logit-adjusted": replace(base, model=GREY, algorithm=LogitAdjusted()),
     }
 

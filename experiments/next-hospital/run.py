@@ -3,7 +3,7 @@
     WARDROUND_DATA=folder python experiments/next-hospital/run.py [OUT] [--minutes N]
 
 In four steps, each of which can be stopped and started again: FedAvg; the choice, by leaving out a second site among
-those that train; every other method; the chosen method against FedAvg once more, with twice the passes. Writes
+those that train; the chosen method against FedAvg with twice the passes; every other method. Writes
 ``selection.csv``, ``results.json`` and ``results.md``.
 """
 
@@ -94,11 +94,12 @@ def main() -> None:
         return
     choices: list[Choice] = chosen_methods(runs.folder, inner, CHOICE_SEEDS)
     print("\n".join(f"{choice.site}: {choice.method}" for choice in choices), flush=True)
-    first = dict.fromkeys([FEDAVG, *(choice.method for choice in choices), *METHODS])
+    first = dict.fromkeys([FEDAVG, *(choice.method for choice in choices)])
     done = all(runs.make(method, (site,), seed) for seed in SEEDS for method in first for site in SITES)
-    done = done and all(runs.make(FEDAVG, (), seed) for seed in SEEDS)
     long = [(method, choice.site) for choice in choices for method in (FEDAVG, choice.method)]
     done = done and all(runs.make(method, (site,), seed, LONG_ROUNDS) for seed in SEEDS for method, site in long)
+    done = done and all(runs.make(method, (site,), seed) for seed in SEEDS for method in METHODS for site in SITES)
+    done = done and all(runs.make(FEDAVG, (), seed) for seed in SEEDS)
     if done:
         write(results_of(runs.folder, choices, SEEDS, (ROUNDS, LONG_ROUNDS)), choices, runs.out / "cpu.jsonl")
 

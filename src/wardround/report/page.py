@@ -74,6 +74,7 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
 
 def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[str, Any]:
     from wardround.report import tables
+    from wardround.report.drift import drift_rows, feature_panel, light_panel
     from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel
 
     names = _labels([run, *others])
@@ -87,6 +88,8 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
         "bars": bars_panel(names[0], results, [(name, found) for name, _, found in beside]),
         "tests": [roc_panel(results), calibration_panel(results)],
         "labels": label_panel(results),
+        "apart": drift_rows(results),
+        "drifts": [light_panel(results), feature_panel(results)],
         "confusion": tables.confusion(results),
         "phases": tables.phases(results.seconds),
         "covered": tables.leaks(results.privacy["covered"]),

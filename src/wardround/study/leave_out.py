@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from wardround.core.files import write_atomically
+from wardround.data.images import LabelledImages
 from wardround.data.sites import partition
 from wardround.errors import DataError, PlanError, RunFolderError
 from wardround.metrics.intervals import worst_of
 from wardround.rounds.listener import Listener
 from wardround.rounds.plan import Plan
-from wardround.study.build import sites_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import train
 
@@ -74,15 +74,16 @@ def turns_of(
         DataError: the images cannot be used, or no site can be left out.
     """
     _refuse_unlike(plans)
-    names = _trainers(plans[0], data_root)
+    images = plans[0].data.source.load(data_root)
+    names = _trainers(plans[0], images)
     strange = [site for site in sites if site not in names]
     if strange:
         raise PlanError(f"site {strange[0]!r} does not train in {plans[0].name}: choose from {', '.join(names)}")
     refused: dict[str, str] = {}
     for site in sites or names:
         try:
-            for plan in plans:
-                sites_of(without(plan, site), data_root)
+            for plan in (without(plan, site) for plan in plans):
+                plan.check(1 if plan.composed().pooled else len(_trainers(plan, images)))
         except (DataError, PlanError) as error:
             refused[site] = str(error)
     left = [site for site in sites or names if site not in refused]
@@ -193,8 +194,7 @@ def _means(values: Mapping[str, Mapping[str, float | None]]) -> dict[str, float 
     return {name: None if None in each else float(np.mean(each)) for name, each in found.items()}  # type: ignore[arg-type]
 
 
-def _trainers(plan: Plan, data_root: Path | None) -> list[str]:
-    images = plan.data.source.load(data_root)
+def _trainers(plan: Plan, images: LabelledImages) -> list[str]:
     dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed)
     return [site for site, data in dealt.items() if len(data.train)]
 
