@@ -104,12 +104,14 @@ def held_out(
 
 
 def results_of(
-    folder: Folder, choices: Sequence[Choice], seeds: Sequence[int], rounds: tuple[int, int]
+    folder: Folder, choices: Sequence[Choice], names: Sequence[str], seeds: Sequence[int], rounds: Sequence[int]
 ) -> dict[str, Any]:
     """Compute every method's figures at the held-out sites, and the paired differences of the choice to FedAvg."""
     chosen = {choice.site: choice.method for choice in choices}
-    methods = {method: _figures(folder, dict.fromkeys(SITES, method), seeds) for method in METHODS}
-    taking_part = [folder(FEDAVG, (), seed) for seed in seeds]
+    methods = {method: _figures(folder, dict.fromkeys(SITES, method), seeds) for method in names}
+    taking_part = [
+        run for run in (folder(FEDAVG, (), seed) for seed in seeds) if (run / "predictions.safetensors").exists()
+    ]
     return {
         "seeds": list(seeds),
         "rounds": list(rounds),
@@ -122,7 +124,9 @@ def results_of(
                 for site in SITES
             }
             for name, statistic in STATISTICS.items()
-        },
+        }
+        if len(taking_part) == len(seeds)
+        else None,
         "chosen": chosen,
         "differences": [row for number in rounds for row in _differences(folder, chosen, seeds, number)],
     }
@@ -218,9 +222,10 @@ def markdown(results: dict[str, Any]) -> str:
             cells = " | ".join(f"{found['sites'][site]:.3f}" for site in SITES)
             worst = f"{found['worst'][1]:.3f} ({found['worst'][0]})"
             lines.append(f"| {method} | {cells} | {found['mean']:.4f} ± {found['sd']:.4f} | {worst} |")
-        part = results["taking_part"][name]
-        cells = " | ".join(f"{part[site]:.3f}" for site in SITES)
-        lines += [f"| fedavg, the site takes part (its own test part) | {cells} | | |", ""]
+        if results["taking_part"]:
+            cells = " | ".join(f"{results['taking_part'][name][site]:.3f}" for site in SITES)
+            lines.append(f"| fedavg, the site takes part (its own test part) | {cells} | | |")
+        lines.append("")
     lines += ["Chosen on the training sites alone: " + _chosen(results) + ".", ""]
     lines += [
         "| chosen - fedavg | statistic | rounds | difference (95% interval) | aim | verdict |",

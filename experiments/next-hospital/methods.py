@@ -23,15 +23,15 @@ def _methods() -> dict[str, Plan]:
     by_site = Mean("uniform")  # one vote for each site, as in both papers
     return {
         FEDAVG: base,
-        "fedprox": replace(base, algorithm=FedProx(0.1)),
-        "scaffold": replace(base, algorithm=Scaffold()),
+        "logit-adjusted": replace(base, algorithm=LogitAdjusted()),
         "fedbn": replace(base, algorithm=FedBn()),
         "and-mask": replace(base, algorithm=AndMask(), aggregator=by_site),
         "fedgma": replace(base, algorithm=FedGma(), aggregator=by_site),
         "fedsr": replace(base, algorithm=FedSr()),
         "irm": replace(base, algorithm=Irm()),
         "vrex": replace(base, algorithm=VRex()),
-        "logit-adjusted": replace(base, algorithm=LogitAdjusted()),
+        "fedprox": replace(base, algorithm=FedProx(0.1)),
+        "scaffold": replace(base, algorithm=Scaffold()),
         "appearance": replace(base, training=bold),
         "centred": replace(base, model=CENTRED),
         "grey-world": replace(base, model=GREY),
@@ -41,6 +41,9 @@ def _methods() -> dict[str, Plan]:
 
 METHODS: dict[str, Plan] = {name: replace(plan, name=name.replace(", ", "-")) for name, plan in _methods().items()}
 """Method -> its plan, without held-out sites."""
+
+ALGORITHMS = tuple(METHODS)[:10]
+"""Those that the literature has, all of which are tested at the next hospital; of the others the chosen ones are."""
 
 
 def without(method: str, sites: tuple[str, ...], seed: int, rounds: int) -> Plan:

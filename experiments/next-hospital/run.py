@@ -1,10 +1,10 @@
 """Train without one hospital and test there: every algorithm, and a choice that never saw the hospital.
 
-    WARDROUND_DATA=folder python experiments/next-hospital/run.py [OUT] [--minutes N]
+    WARDROUND_DATA=folder python experiments/next-hospital/run.py [OUT] [--so-far]
 
 In four steps, each of which can be stopped and started again: FedAvg; the choice, by leaving out a second site among
-those that train; the chosen method against FedAvg with twice the passes; every other method. Writes
-``selection.csv``, ``results.json`` and ``results.md``.
+those that train; the chosen method and every algorithm; the chosen method against FedAvg with twice the passes. Writes
+``selection.csv``, ``results.json`` and ``results.md``. ``--so-far`` trains nothing and compares what is done.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare import Choice, chosen_methods, results_of, write
-from methods import FEDAVG, METHODS, SITES, without
+from compare import chosen_methods, results_of, write
+from methods import ALGORITHMS, FEDAVG, METHODS, SITES, without
 
 from wardround.study.folder import RunFolder
 from wardround.study.leave_out import turns_of
 from wardround.study.run import train
 
 SEEDS = (11, 12, 13, 14, 15)
-CHOICE_SEEDS = (1, 2)
+CHOICE_SEEDS = (1,)
 ROUNDS = 60
 LONG_ROUNDS = 120
 
@@ -37,31 +37,37 @@ class Runs:
     Attributes:
         out: folder of all runs.
         root: of the data.
-        end_s: when to stop starting runs, by the process's clock; 0 goes on to the end.
     """
 
     out: Path
     root: Path
-    end_s: float = 0.0
 
     def folder(self, method: str, sites: tuple[str, ...], seed: int, rounds: int = ROUNDS) -> Path:
         """Return where a run lies."""
         return self.out / f"{METHODS[method].name}-{rounds}" / f"{'+'.join(sorted(sites)) or 'nobody'}-{seed}"
 
-    def make(self, method: str, sites: tuple[str, ...], seed: int, rounds: int = ROUNDS) -> bool:
-        """Train unless it is done; say whether it is done now."""
+    def make(self, method: str, sites: tuple[str, ...], seed: int, rounds: int = ROUNDS) -> None:
+        """Train on one core, unless it is done."""
         path = self.folder(method, sites, seed, rounds)
         if path.is_dir() and RunFolder(path).is_done():
-            return True
-        if self.end_s and time.monotonic() > self.end_s:
-            return False
+            return
         began = time.process_time()
         train(without(method, tuple(sorted(sites)), seed, rounds), path, self.root, resume=True, workers=0)
         spent = time.process_time() - began
         with (self.out / "cpu.jsonl").open("a") as opened:
             opened.write(json.dumps({"run": path.relative_to(self.out).as_posix(), "cpu_s": round(spent, 2)}) + "\n")
         print(f"{path.relative_to(self.out)}: {spent:.0f} s", flush=True)
-        return True
+
+    def make_all(self, methods: Iterable[str]) -> None:
+        """Leave out each site with each seed; one method after the other, so that what is done can be compared."""
+        for method in methods:
+            for seed in SEEDS:
+                for site in SITES:
+                    self.make(method, (site,), seed)
+
+    def has(self, method: str, sites: Iterable[str], rounds: int = ROUNDS) -> bool:
+        """Whether a method is done with every seed at each of the sites."""
+        return all(RunFolder(self.folder(method, (s,), seed, rounds)).is_done() for s in sites for seed in SEEDS)
 
 
 def inner_sites(runs: Runs, site: str) -> tuple[str, ...]:
@@ -78,30 +84,40 @@ def inner_runs(inner: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, tuple[s
             yield from ((method, pair, seed) for pair in pairs)
 
 
+def long_runs(chosen: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Yield method, site and seed of the runs with twice the passes."""
+    for seed in SEEDS:
+        for site, method in chosen.items():
+            yield from ((each, site, seed) for each in (FEDAVG, method))
+
+
 def main() -> None:
     """Train what is missing, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs/next-hospital"))
-    parser.add_argument("--minutes", type=float, default=0.0, help="start no run after so long; 0 goes on to the end")
+    parser.add_argument("--so-far", action="store_true", help="train nothing, compare what is done with every seed")
     arguments = parser.parse_args()
-    end_s = time.monotonic() + 60 * arguments.minutes if arguments.minutes else 0.0
     arguments.out.mkdir(parents=True, exist_ok=True)
-    runs = Runs(arguments.out, Path(os.environ["WARDROUND_DATA"]), end_s)
-    done = all(runs.make(FEDAVG, (site,), seed) for seed in SEEDS for site in SITES)
+    runs = Runs(arguments.out, Path(os.environ["WARDROUND_DATA"]))
     inner = {site: inner_sites(runs, site) for site in SITES}
-    done = done and all(runs.make(*run) for run in inner_runs(inner))
-    if not done:
-        return
-    choices: list[Choice] = chosen_methods(runs.folder, inner, CHOICE_SEEDS)
-    print("\n".join(f"{choice.site}: {choice.method}" for choice in choices), flush=True)
-    first = dict.fromkeys([FEDAVG, *(choice.method for choice in choices)])
-    done = all(runs.make(method, (site,), seed) for seed in SEEDS for method in first for site in SITES)
-    long = [(method, choice.site) for choice in choices for method in (FEDAVG, choice.method)]
-    done = done and all(runs.make(method, (site,), seed, LONG_ROUNDS) for seed in SEEDS for method, site in long)
-    done = done and all(runs.make(method, (site,), seed) for seed in SEEDS for method in METHODS for site in SITES)
-    done = done and all(runs.make(FEDAVG, (), seed) for seed in SEEDS)
-    if done:
-        write(results_of(runs.folder, choices, SEEDS, (ROUNDS, LONG_ROUNDS)), choices, runs.out / "cpu.jsonl")
+    if not arguments.so_far:
+        runs.make_all([FEDAVG])
+        for method, sites, seed in inner_runs(inner):
+            runs.make(method, sites, seed)
+    choices = chosen_methods(runs.folder, inner, CHOICE_SEEDS)
+    chosen = {choice.site: choice.method for choice in choices}
+    print("\n".join(f"{site}: {method}" for site, method in chosen.items()), flush=True)
+    methods = dict.fromkeys([FEDAVG, *chosen.values(), *ALGORITHMS])
+    if not arguments.so_far:
+        runs.make_all(methods)
+        for seed in SEEDS:
+            runs.make(FEDAVG, (), seed)
+        for method, site, seed in long_runs(chosen):
+            runs.make(method, (site,), seed, LONG_ROUNDS)
+    done = [method for method in methods if runs.has(method, SITES)]
+    long = all(runs.has(each, [site], LONG_ROUNDS) for site, method in chosen.items() for each in (FEDAVG, method))
+    results = results_of(runs.folder, choices, done, SEEDS, (ROUNDS, LONG_ROUNDS) if long else (ROUNDS,))
+    write(results, choices, runs.out / "cpu.jsonl")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def explain(plan: Plan) -> str:
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
+        *_votes(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
         "",
@@ -50,7 +51,9 @@ def explain(plan: Plan) -> str:
     if plan.pipeline.stages:
         lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
-    shared = "probabilities, labels, and opaque patient numbers" if open_to_all else "metrics and a confusion matrix"
+    shared = "metrics and a confusion matrix"
+    if open_to_all:
+        shared = "probabilities, labels, opaque patient numbers, and sums over test images (light, features)"
     lines += [
         *_seen(plan),
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
@@ -79,6 +82,12 @@ def _trained(plan: Plan) -> list[str]:
     if not (parts or start):
         return []
     return [f"trains    {parts or 'every weight'}{start}"]
+
+
+def _votes(plan: Plan) -> list[str]:
+    if not plan.algorithm.work.votes:
+        return []
+    return ["votes     beside each number of an update its sign, to be counted: twice the bytes, up and down"]
 
 
 def _harmonised(data: dict[str, Any]) -> list[str]:
