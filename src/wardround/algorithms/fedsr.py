@@ -59,13 +59,7 @@ class FedSr:
         return Work("fedsr")
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """Local training on the regularised loss; the server keeps the centres.
-
-        Raises:
-            PlanError: only the head is trained.
-        """
-        if training.parts == "head":
-            raise PlanError('fedsr shapes the features before the head: say training parts = "all", or choose fedavg')
+        """Local training on the regularised loss; the server keeps the centres."""
         return Algorithm(LocalSgd(training, objective=Simple(self)), WithCentres(server))
 
 

@@ -13,6 +13,8 @@ from wardround.data.images import LabelledImages
 
 BINS = 16
 MOST_FEATURES = 2**16
+MOST_SIZE = 1e9
+"""Largest number in features or their spread that is believed: beyond, distances could overflow."""
 PREFIX = "drift_"
 _CHUNK = 256
 
@@ -100,7 +102,9 @@ def from_tensors(tensors: Tensors, count: int, channels: int) -> Iterator[Drift]
         raise ValueError(f"its drift has the shapes {shapes}")
     if features.ndim != 2 or len(features) != count or features.shape[1] > MOST_FEATURES:
         raise ValueError(f"its features have the shape {features.shape}")
-    if (histogram < 0).any() or (spread < 0).any() or (deviation < 0).any() or not ((mean >= 0) & (mean <= 255)).all():
+    if max(np.abs(features).max(initial=0.0), spread.max(initial=0.0)) > MOST_SIZE or (spread < 0).any():
+        raise ValueError("its features hold a number out of range")
+    if (histogram < 0).any() or (deviation < 0).any() or not ((mean >= 0) & (mean <= 255)).all():
         raise ValueError("its drift holds a number out of range")
     for row in range(count):
         yield Drift(mean[row], deviation[row], histogram[row], features[row], float(spread[row]))

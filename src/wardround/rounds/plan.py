@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from wardround.aggregate import Aggregator
-from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
+from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, FedSr, ServerStep, Training
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
@@ -139,6 +139,9 @@ class Plan:
             )
         if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
             raise PlanError("views of an image whose features are computed once are all the same: remove views")
+
+        if self.trains_on_features and isinstance(self.algorithm, FedSr):
+            raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
 
     @property
     def trains_on_features(self) -> bool:

@@ -11,10 +11,11 @@ import torch
 from rigged import run
 from torch import nn
 
-from wardround.algorithms import FedSr, Training
+from wardround.algorithms import FedSr
 from wardround.algorithms.fedsr import CENTRES, RunningSimple, Simple, WithCentres
 from wardround.algorithms.server import ServerSgd
 from wardround.errors import PlanError
+from wardround.study.spec import parse
 
 TASK = tiny.task()
 BODY, HEAD = nn.Linear(5, 4), nn.Linear(4, 2)
@@ -89,8 +90,9 @@ def test_a_network_without_one_head_is_refused() -> None:
         Simple(FedSr()).begin(TASK, nn.Conv2d(3, 2, 1), tiny.images(6), {CENTRES: np.zeros((2, 4), np.float32)})
     with pytest.raises(PlanError, match="ends in one linear layer"):
         WithCentres(ServerSgd()).start({"net/a": np.ones(3, np.float32)})
-    with pytest.raises(PlanError, match="shapes the features"):
-        FedSr().compose(Training(parts="head"), ServerSgd())
+    for fixed in ({"training": {"parts": "head"}}, {"model": {"name": "scattering"}}):
+        with pytest.raises(PlanError, match="shapes the features"):
+            parse({"name": "x", "algorithm": {"name": "fedsr"}, **fixed})
 
 
 def test_what_cannot_be_is_refused() -> None:

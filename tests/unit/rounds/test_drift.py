@@ -69,6 +69,8 @@ def changed(**changes: Any) -> dict[str, np.ndarray]:
         {"histogram": lambda value: value[..., :8]},
         {"features": lambda value: value[0]},
         {"features": lambda value: np.zeros((1, 2**16 + 1))},
+        {"features": lambda value: value + 1e300},
+        {"spread": lambda value: value + 1e300},
         {"spread": lambda value: value - 1e9},
         {"spread": lambda value: np.zeros(2)},
     ],
