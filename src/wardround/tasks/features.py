@@ -16,7 +16,8 @@ from wardround.tasks.inputs import name_of_head
 def features_seen(network: nn.Module, wanted: bool = True) -> Iterator[list[np.ndarray]]:
     """Collect what the head is fed while the block runs, float32 ``(B, F)`` a batch, in the order of the images.
 
-    Nothing is collected where it is not `wanted`, or where the network has no linear head, or feeds it more than one vector for each image.
+    Nothing is collected where it is not `wanted`, where the network has no linear head, or where that is fed more than
+    one vector for each image.
     """
     seen: list[np.ndarray] = []
     name = name_of_head(network)
