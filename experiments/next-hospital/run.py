@@ -84,11 +84,10 @@ def inner_runs(inner: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, tuple[s
             yield from ((method, pair, seed) for pair in pairs)
 
 
-def long_runs(chosen: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
-    """Yield method, site and seed of the runs with twice the passes."""
+def own_runs(chosen: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Yield method, site and seed of the runs that the choice is judged by."""
     for seed in SEEDS:
-        for site, method in chosen.items():
-            yield from ((each, site, seed) for each in (FEDAVG, method))
+        yield from ((method, site, seed) for site, method in chosen.items())
 
 
 def main() -> None:
@@ -107,12 +106,15 @@ def main() -> None:
     choices = chosen_methods(runs.folder, inner, CHOICE_SEEDS)
     chosen = {choice.site: choice.method for choice in choices}
     print("\n".join(f"{site}: {method}" for site, method in chosen.items()), flush=True)
-    methods = dict.fromkeys([FEDAVG, *chosen.values(), *ALGORITHMS])
+    methods = dict.fromkeys([*ALGORITHMS, *chosen.values()])
     if not arguments.so_far:
+        for method, site, seed in own_runs(chosen):
+            runs.make(method, (site,), seed)
         runs.make_all(methods)
         for seed in SEEDS:
             runs.make(FEDAVG, (), seed)
-        for method, site, seed in long_runs(chosen):
+        for method, site, seed in own_runs(chosen):
+            runs.make(FEDAVG, (site,), seed, LONG_ROUNDS)
             runs.make(method, (site,), seed, LONG_ROUNDS)
     done = [method for method in methods if runs.has(method, SITES)]
     long = all(runs.has(each, [site], LONG_ROUNDS) for site, method in chosen.items() for each in (FEDAVG, method))
