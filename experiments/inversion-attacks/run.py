@@ -122,8 +122,8 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
     lines = [
         "# What an update gives away",
         "",
-        f"Rebuilt: more than {REBUILT_DB:.0f} dB and an SSIM above {REBUILT_SSIM} after the best clean-up. Above the mean",
-        "image, above a copy a quarter as wide: how many images the reconstruction is nearer to than that.",
+        f"Rebuilt: more than {REBUILT_DB:.0f} dB and an SSIM above {REBUILT_SSIM} after the best clean-up. Above the",
+        "mean image, above a copy a quarter as wide: how many images the reconstruction is nearer to than that.",
         "",
         "| " + " | ".join(header) + " |",
         "|---" * len(header) + "|",

@@ -11,6 +11,14 @@ class TestSmallCnn(ModelContract):
     spec = SmallCnn(width=8)
 
 
+class TestSmallCnnWithoutLight(ModelContract):
+    spec = SmallCnn(width=8, light="centred")
+
+
+class TestResNet18WithoutColour(ModelContract):
+    spec = ResNet18(width=8, light="grey_world")
+
+
 class TestResNet18(ModelContract):
     spec = ResNet18(width=8)
 

@@ -125,6 +125,8 @@ class Algorithm:
         pooled: train as one site that holds all images (the central yardstick).
         body: what a body host does; ``None`` where the network is not cut.
         relayed: whether each site goes on from the weights that the last one left.
+        own_model: group of a site's memory that holds a whole model of its own, with which it is evaluated; empty
+            where there is none.
     """
 
     local: LocalWork
@@ -133,3 +135,4 @@ class Algorithm:
     pooled: bool = False
     body: BodyWork | None = None
     relayed: bool = False
+    own_model: str = ""

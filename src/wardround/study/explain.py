@@ -14,9 +14,9 @@ from wardround.study.coverage import claim
 from wardround.study.spec import to_table
 
 _SHARED_OPENLY = {
-    "classification": "probabilities, labels, and opaque patient numbers",
-    "segmentation": "the scores of each, opaque patient numbers, and some with their masks as pictures,",
-    "restoration": "the scores of each, opaque patient numbers, and some as pictures",
+    "classification": "probabilities, labels, opaque patient numbers, and sums over test images (light, features)",
+    "segmentation": "the scores of each, opaque patient numbers, sums of light, and some with their masks as pictures,",
+    "restoration": "the scores of each, opaque patient numbers, sums of light, and some as pictures",
 }
 _SHARED_CLOSED = {
     "classification": "metrics and a confusion matrix",
@@ -51,6 +51,7 @@ def explain(plan: Plan) -> str:
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
+        *_votes(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
         "",
@@ -103,6 +104,12 @@ def _trained(plan: Plan) -> list[str]:
     if not (parts or start):
         return []
     return [f"trains    {parts or 'every weight'}{start}"]
+
+
+def _votes(plan: Plan) -> list[str]:
+    if not plan.algorithm.work.votes:
+        return []
+    return ["votes     beside each number of an update its sign, to be counted: twice the bytes, up and down"]
 
 
 def _harmonised(data: dict[str, Any]) -> list[str]:
