@@ -160,7 +160,7 @@ def test_check_says_what_is_learned_and_what_is_simulated() -> None:
     assert "learns    restoration (residual = False)" in page
     assert re.search(r"simulates ct \(views = 32, .*\) at north-east\n", page)
     assert re.search(r"simulates photon_noise \(.*\) at every other site\n", page)
-    assert "some as pictures" in page
+    assert "some of the test images with what was made of them" in page
     assert "confusion" not in page
 
 
