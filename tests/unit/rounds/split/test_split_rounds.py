@@ -319,6 +319,6 @@ def test_the_schedule_spreads_each_site_s_batches_over_the_round(tmp_path: Path)
 def test_a_digest_tells_split_plans_apart() -> None:
     plans: list[Plan] = [
         cut_sites.plan("splitfed_v1", rules)
-        for rules in ({}, {"depth": 2}, {"wire": "int8"}, {"noise": 1.0}, {"body_host": "coordinator"})
+        for rules in ({}, {"depth": 2}, {"wire": "int8"}, {"noise_sd": 1.0}, {"body_host": "coordinator"})
     ]
     assert len({plan.digest() for plan in plans}) == len(plans)
