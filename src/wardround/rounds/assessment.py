@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wardround.core.codec import Message
+from wardround.core.update import Tensors
 from wardround.errors import DataError, WireError
 from wardround.fabric.base import Answer
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Bounds, Columns, Outcome, is_legal, joined
 from wardround.rounds.checks import shown
+from wardround.rounds.pictures import ROWS, read_pictures
 from wardround.tasks import Task
 
 
@@ -25,11 +27,13 @@ class SiteTest:
         description: metrics with intervals.
         totals: counts beside the metrics; see `Measures.totals`.
         outcome: image by image; ``None`` where that may not leave the site.
+        pictures: of some of the images, and their scores; see `pictures.read_pictures`.
     """
 
     description: Description
     totals: Columns
     outcome: Outcome | None = None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Reader:
         if not numbers.shape == groups.shape or not np.isin(numbers, np.arange(len(names))).all():
             raise ValueError("its origins and groups do not fit together")
         whole = measures.outcome(reply.tensors, groups.astype(np.str_))
+        pictures = read_pictures(self.task, reply.tensors, numbers)
         tests = {}
         for index, origin in enumerate(names):
             rows = numbers == index
@@ -130,8 +135,17 @@ class Reader:
             patient = np.array([f"{origin}/{number}" for number in patients.tolist()], dtype=str)
             columns = {name: column[rows] for name, column in measures.columns(whole).items()}
             mine = measures.outcome(columns, patient)
-            tests[origin] = SiteTest(self._described(mine), measures.totals(mine), mine)
+            shows = self._shown(pictures, rows, columns)
+            tests[origin] = SiteTest(self._described(mine), measures.totals(mine), mine, shows)
         return tests
+
+    def _shown(self, pictures: Tensors, rows: np.ndarray, columns: Columns) -> dict[str, np.ndarray]:
+        """Return those of the pictures that are of images in `rows`, with their scores in place of their numbers."""
+        if not pictures:
+            return {}
+        mine = rows[pictures[ROWS]]
+        scores = next(iter(columns.values()))[np.cumsum(rows)[pictures[ROWS][mine]] - 1]
+        return {"score": scores, **{name: pictures[name][mine] for name in self.task.shows}}
 
 
 def _estimate(values: Any, bounds: Bounds) -> Estimate:

@@ -292,7 +292,7 @@ class Plan:
     @cached_property
     def _mixes_records(self) -> bool:
         with torch.random.fork_rng():
-            network = self.model.build(3, 2)
+            network = self.learns.task(self.model, 3, ("one", "another")).build(0)
             freeze(network, frozen_weights(network, self.training.parts))
             return bool(mixing_layer(trained_part(network).module))
 

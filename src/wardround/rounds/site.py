@@ -29,6 +29,7 @@ from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.logbook.witnessing import Witnessing
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Given, Outlet
+from wardround.rounds.pictures import pictures_of
 from wardround.rounds.plan import Plan
 from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
@@ -275,6 +276,8 @@ class Site:
                 "groups": np.unique(outcome.groups, return_inverse=True)[1].astype(np.int64),
                 "origins": origin.astype(np.int64),
             }
+            if body.fields["part"] == "test":
+                tensors |= pictures_of(self._bench.task, network, images, outcome)
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
         seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws

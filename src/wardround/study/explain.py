@@ -14,6 +14,17 @@ from wardround.study.coverage import claim
 from wardround.study.cut_words import seen_at_cut, where_cut
 from wardround.study.spec import to_table
 
+_SHARED_OPENLY = {
+    "classification": "probabilities, labels, and opaque patient numbers",
+    "segmentation": "the scores of each, opaque patient numbers, and some with their masks as pictures,",
+    "restoration": "the scores of each, opaque patient numbers, and some as pictures",
+}
+_SHARED_CLOSED = {
+    "classification": "metrics and a confusion matrix",
+    "segmentation": "metrics",
+    "restoration": "metrics",
+}
+
 
 def refuse(plan: Plan) -> None:
     """Refuse a plan with every rule that it breaks, not only the first.
@@ -37,6 +48,7 @@ def explain(plan: Plan) -> str:
         f"data      {_settings(table['data'], 'source')}",
         *_harmonised(table["data"]),
         f"sites     {_settings(table['data']['sites'], 'by')}",
+        *_task(plan, table),
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
@@ -52,7 +64,7 @@ def explain(plan: Plan) -> str:
     if plan.pipeline.stages:
         lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
-    shared = "probabilities, labels, and opaque patient numbers" if open_to_all else "metrics and a confusion matrix"
+    shared = (_SHARED_OPENLY if open_to_all else _SHARED_CLOSED)[plan.learns.name]
     lines += [
         *_seen(plan),
         *seen_at_cut(plan, algorithm),
@@ -70,6 +82,18 @@ def explain(plan: Plan) -> str:
         f"{len(RULES)} rules were checked, and the plan breaks none.",
     ]
     return "\n".join(lines)
+
+
+def _task(plan: Plan, table: dict[str, Any]) -> list[str]:
+    if plan.task is None:
+        return []
+    settings = {key: value for key, value in table["task"].items() if key != "degradation"}
+    lines = [f"learns    {_settings(settings, 'name')}"]
+    for each in table["task"].get("degradation", []):
+        where = ", ".join(each["sites"]) or "every other site"
+        rest = {key: value for key, value in each.items() if key != "sites"}
+        lines.append(f"simulates {_settings(rest, 'by')} at {where}")
+    return lines
 
 
 def _trained(plan: Plan) -> list[str]:

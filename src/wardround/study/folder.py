@@ -41,6 +41,7 @@ class RunFolder:
     checkpoint-N.safetensors  the server's state after round N, the last; gone when the run is done
     model.safetensors    the trained weights
     predictions.safetensors  on the test parts, where they may leave their site
+    pictures.safetensors     some test images and what was said of them, where these are published
     summary.json         metrics, bytes, seconds, versions
     report.html          the same for people
     ledger/              what can be proved afterwards: the log, and its last checkpoint with all that signed it

@@ -20,12 +20,13 @@ from wardround.data.catalogue import Manifest, MedMnist, Slide
 from wardround.data.catalogue.medmnist import fitted
 from wardround.data.catalogue.slide import stretched, without_dab
 from wardround.data.decode import FORMATS, MAX_PIXELS, decode_image
-from wardround.errors import DataError, RunFolderError, SiteError
+from wardround.data.degraded import to_grey
+from wardround.errors import DataError, PlanError, RunFolderError, SiteError
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
 from wardround.study.folder import RunFolder
-from wardround.tasks import Task
+from wardround.tasks import Restore, Task
 from wardround.tasks.base import EVALUATION_BATCH, batches
 from wardround.tasks.classification import by_slot, load_weights, weights_of
 from wardround.tasks.inputs import to_input
@@ -70,18 +71,21 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     Raises:
         RunFolderError: the folder holds no finished run, its model is damaged, or a site must be named.
         DataError: a file is missing or is no image.
+        PlanError: the run's answers are images; see `predict_images`.
     """
     import torch
 
     folder = RunFolder(run)
     plan = folder.plan()
-    task, network = _loaded(folder, plan, site)
+    if plan.learns.answers != "image":
+        raise PlanError(f"the answers of a {plan.learns.name} are images: say with --out where to put them")
+    task, network = loaded(folder, plan, site)
     found: list[Prediction] = []
     for rows in batches(len(files), EVALUATION_BATCH):
         chosen = [files[row] for row in rows]
         pixels = np.stack([pixels_of(file, plan, task.channels) for file in chosen])
         with torch.inference_mode():
-            probabilities = torch.softmax(network(to_input(pixels)).float(), dim=1).tolist()
+            probabilities = task.answer(network, to_input(pixels)).tolist()
         found += [
             Prediction(file, dict(zip(task.classes, row, strict=True)))
             for file, row in zip(chosen, probabilities, strict=True)
@@ -89,7 +93,7 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     return found
 
 
-def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Task, nn.Module]:
+def loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Task, nn.Module]:
     """Return the task and the network in evaluation mode, with the weights of the run and of the site."""
     summary = folder.summary()
     if summary.get("status") != "done":
@@ -191,12 +195,14 @@ def pixels_of(file: Path, plan: Plan, channels: int) -> np.ndarray:
     Raises:
         DataError: the file is missing or is no image.
     """
+    grey = isinstance(plan.learns, Restore)  # which reads colours and turns them grey; a grey picture stays what it is
     try:
         opened = file.open("rb")
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}): check the path") from None
     with opened:
-        return read_as(plan.data.source, opened, str(file), channels)
+        pixels = read_as(plan.data.source, opened, str(file), 3 if grey else channels)
+    return to_grey(pixels) if grey else pixels
 
 
 @singledispatch
@@ -214,7 +220,7 @@ def read_as(source: Any, file: IO[bytes], name: str, channels: int) -> np.ndarra
 
 @read_as.register
 def _(source: MedMnist, file: IO[bytes], name: str, channels: int) -> np.ndarray:
-    width, height = _size_of(file)
+    width, height = size_of(file)
     if width != height or width * height > MAX_PIXELS:  # MedMNIST's own images are small squares
         return decode_image(file, name, source.size_px, channels)
     return fitted(decode_image(file, name, width, channels), source.size_px)
@@ -230,7 +236,7 @@ def _(source: Slide, file: IO[bytes], name: str, channels: int) -> np.ndarray:
     return stretched(without_dab(decode_image(file, name, source.size_px, channels)))
 
 
-def _size_of(file: IO[bytes]) -> tuple[int, int]:
+def size_of(file: IO[bytes]) -> tuple[int, int]:
     """Return width and height, ``(0, 1)`` if the file is no image, which `decode_image` then says."""
     from PIL import Image, UnidentifiedImageError
 

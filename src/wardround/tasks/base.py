@@ -56,6 +56,11 @@ class Task(Protocol):
         ...
 
     @property
+    def shows(self) -> tuple[str, ...]:
+        """Names of the `pictures` of an image; none where a picture would say nothing."""
+        ...
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What a model file says of the task beside its weights."""
         ...
@@ -82,6 +87,10 @@ class Task(Protocol):
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> Outcome:
         """Return what the network says of `images`, as far as metrics need it; the network in evaluation mode."""
+        ...
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return `shows` -> uint8 ``(N, H, W, C)``: images and what was said of them, for people to look at."""
         ...
 
     def counts(self, images: LabelledImages) -> np.ndarray:

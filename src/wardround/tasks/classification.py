@@ -68,6 +68,7 @@ class Classification:
     malignant: tuple[str, ...] = ()
 
     on_grid: ClassVar[bool] = False
+    shows: ClassVar[tuple[str, ...]] = ()
 
     @property
     def measures(self) -> ClassMeasures:
@@ -93,7 +94,7 @@ class Classification:
 
     def answer(self, network: Network, inputs: torch.Tensor) -> np.ndarray:
         """Return the probability of each class, float32 ``(B, len(classes))``."""
-        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).cpu().numpy())
+        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).detach().cpu().numpy())
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> Predictions:
         """Return class probabilities for `images`, with the network in evaluation mode."""
@@ -104,6 +105,10 @@ class Classification:
             for rows in batches(len(images), EVALUATION_BATCH):
                 parts.append(self.answer(part.module, part.inputs(images, rows, device)))
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return nothing."""
+        return {}
 
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return how many images have each label."""

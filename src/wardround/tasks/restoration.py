@@ -105,6 +105,7 @@ class Restoration:
     residual: bool = False
 
     on_grid: ClassVar[bool] = True
+    shows: ClassVar[tuple[str, ...]] = ("seen", "answer", "clean")
     classes: ClassVar[tuple[str, ...]] = ()
     malignant: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[ImageMeasures] = RESTORATION
@@ -128,20 +129,25 @@ class Restoration:
 
     def answer(self, network: Network, inputs: torch.Tensor) -> np.ndarray:
         """Return the restored images, float32 ``(B, H, W, C)`` from 0 to 1."""
-        return np.asarray(self._restored(network, inputs).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
+        return np.asarray(self._restored(network, inputs).detach().clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> Scores:
         """Return PSNR, SSIM, RMSE and gain of each image, with the network in evaluation mode."""
-        network.eval()
-        device = next(network.parameters()).device
+        clean, seen = images.batch(slice(None)) / 255, images.fed(slice(None)) / 255
+        return score_images(clean, seen, self._said(network, images), images.groups)
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return what was seen, the restored images and the clean ones."""
+        restored = np.rint(self._said(network, images) * 255).astype(np.uint8)
+        return {"seen": images.fed(slice(None)), "answer": restored, "clean": images.batch(slice(None))}
+
+    def _said(self, network: nn.Module, images: LabelledImages) -> np.ndarray:
+        device = next(network.eval().parameters()).device
         restored = [np.zeros((0, *images.shape), np.float32)]
         with torch.inference_mode():
             for rows in batches(len(images), IMAGES_AT_A_TIME):
                 restored.append(self.answer(network, to_input(images.fed(rows), device)))
-        everything = slice(None)
-        return score_images(
-            images.batch(everything) / 255, images.fed(everything) / 255, np.concatenate(restored), images.groups
-        )
+        return np.concatenate(restored)
 
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return nothing: there are no classes."""

@@ -100,6 +100,7 @@ class Segmentation:
     cross_entropy: float = 1.0
 
     on_grid: ClassVar[bool] = True
+    shows: ClassVar[tuple[str, ...]] = ("image", "truth", "answer")
     malignant: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[ImageMeasures] = SEGMENTATION
 
@@ -142,17 +143,26 @@ class Segmentation:
         Raises:
             DataError: the images have no masks.
         """
-        network.eval()
-        device = next(network.parameters()).device
         if images.masks is None:
             raise DataError("the images have no masks: choose a source that has, or another task")
+        truth, said = images.mask_batch(slice(None)), self._said(network, images)
+        return score_masks(truth, said, len(self.classes), images.masks.spacing_of(images.rows), images.groups)
+
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return images, true masks and predicted ones."""
+        return {
+            "image": images.batch(slice(None)),
+            "truth": images.mask_batch(slice(None))[..., None],
+            "answer": self._said(network, images)[..., None],
+        }
+
+    def _said(self, network: nn.Module, images: LabelledImages) -> np.ndarray:
+        device = next(network.eval().parameters()).device
         said = [np.zeros((0, *images.shape[:2]), np.uint8)]
         with torch.inference_mode():
             for rows in batches(len(images), MASKS_AT_A_TIME):
                 said.append(self.answer(network, to_input(images.fed(rows), device)))
-        truth = images.mask_batch(slice(None))
-        spacing_mm = images.masks.spacing_of(images.rows)
-        return score_masks(truth, np.concatenate(said), len(self.classes), spacing_mm, images.groups)
+        return np.concatenate(said)
 
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return how many images show each region."""

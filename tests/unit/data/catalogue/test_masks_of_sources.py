@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -12,6 +13,9 @@ from PIL import Image
 from wardround.data.catalogue import Ham10000, Manifest, Slide
 from wardround.data.harmonise import Harmonise
 from wardround.data.images import LabelledImages
+from wardround.data.intensity import Window
+from wardround.data.readers import read_volume
+from wardround.data.readers.rt_structures import read_regions, region_named
 from wardround.errors import DataError, PlanError
 
 SIZE_PX = 16
@@ -130,3 +134,21 @@ def test_a_line_without_a_usable_mask_is_refused_or_left_out(ward: Path) -> None
 def test_a_plan_that_shows_the_mask_to_the_network_is_refused(ward: Path) -> None:
     with pytest.raises(PlanError, match="shows a network the mask"):
         Manifest(harmonise=Harmonise(outside_mask="blank")).load_masked(ward)
+
+
+def test_contours_of_an_rt_structure_set_are_masks_in_millimetres(test_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ward"
+    shutil.copytree(test_data / "dicom-rt" / "phantom", folder)
+    lines = [f"ct_{number}.dcm,any,north,phantom,rtstruct_a.dcm,ROI-2" for number in (1, 2)]
+    (folder / "manifest.csv").write_text("\n".join(["image,label,site,patient,mask,region", *lines]))
+    window = Window()
+    images = Manifest(size_px=128, channels=1, intensity=window).load_masked(folder)
+    volume = read_volume(folder / "ct_1.dcm")
+    whole = region_named(read_regions(folder / "rtstruct_a.dcm", volume), "ROI-2", folder)[:, :, 0]
+    coarse = whole.reshape(128, 4, 128, 4).mean(axis=(1, 3))
+    mask = masks_of(images)[0]
+    assert mask.any()
+    clear = np.abs(coarse - 0.5) > 0.26  # away from the border, where filters differ
+    np.testing.assert_array_equal(mask[clear] == 1, coarse[clear] > 0.5)
+    assert images.masks is not None
+    np.testing.assert_allclose(images.masks.spacing_of(images.rows), 4 * 0.488281)

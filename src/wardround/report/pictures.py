@@ -1,0 +1,122 @@
+"""Test images with what the network said of them, as the run folder has them: only of images that are published."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wardround.errors import RunFolderError
+from wardround.report.reading import Results, Run
+from wardround.report.words import METRICS, listed
+
+TILE_PX = 144
+GAP_PX = 4
+TRUTH, ANSWER = (0, 158, 115), (230, 97, 0)
+LARGEST_BYTES = 64 * 2**20
+CAPTIONS = {
+    "segmentation": "The true border is green, the predicted one orange.",
+    "restoration": "From left to right: what was seen, what was made of it, the clean image.",
+}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one site.
+
+    Attributes:
+        site: whose images they are.
+        pictures: for each its caption, and a PNG in base64.
+    """
+
+    site: str
+    pictures: tuple[tuple[str, str], ...]
+
+
+def galleries(run: Run, results: Results) -> list[Gallery]:
+    """Return the pictures of every site that showed some; empty where the folder holds none.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
+    path = run.path / "pictures.safetensors"
+    if results.task not in CAPTIONS or not path.is_file():
+        return []
+    arrays, names = _read(path)
+    metric = next(iter(results.pooled.metrics))
+    try:
+        places, scores = arrays["sites"].tolist(), arrays["score"].tolist()
+        rows = [
+            (names[place], f"{METRICS[metric]} {score:.3f}", _png(_composed(results.task, arrays, row)))
+            for row, (place, score) in enumerate(zip(places, scores, strict=True))
+        ]
+    except (KeyError, IndexError, ValueError, TypeError, OSError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
+    return [
+        Gallery(site, tuple((said, png) for owner, said, png in rows if owner == site))
+        for site in dict.fromkeys(owner for owner, _, _ in rows)
+    ]
+
+
+def caption(task: str, found: list[Gallery]) -> str:
+    """Say what the pictures are."""
+    return (
+        f"Of {listed(gallery.site for gallery in found)}: the test image with the worst score, the middle one and the "
+        f"best. {CAPTIONS[task]}"
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    import safetensors
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise RunFolderError(f"{path} is larger than {LARGEST_BYTES} bytes: it holds more than some pictures")
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            names = opened.metadata()["sites"].split("\n")
+        return safetensors.numpy.load(path.read_bytes()), names
+    except (SafetensorError, KeyError, TypeError, OSError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
+
+
+def _composed(task: str, arrays: dict[str, np.ndarray], row: int) -> np.ndarray:
+    """Return uint8 ``(H, W, 3)``."""
+    if task == "restoration":
+        tiles = [_enlarged(arrays[name][row]) for name in ("seen", "answer", "clean")]
+        gap = np.full((len(tiles[0]), GAP_PX, 3), 255, np.uint8)
+        return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=1)
+    picture = _enlarged(arrays["image"][row])
+    for name, colour in (("answer", ANSWER), ("truth", TRUTH)):
+        picture[_border(_enlarged(arrays[name][row])[..., 0])] = colour
+    return picture
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    factor = max(1, -(-TILE_PX // max(picture.shape[:2])))
+    colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    return np.repeat(np.repeat(colours, factor, axis=0), factor, axis=1)
+
+
+def _border(regions: np.ndarray) -> np.ndarray:
+    """Return bool ``(H, W)``: pixels beside one of another region, two pixels wide in all."""
+    edge = np.zeros(regions.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(regions.astype(np.int16), axis=axis) != 0
+        lower, upper = [slice(None)] * 2, [slice(None)] * 2
+        lower[axis], upper[axis] = slice(0, -1), slice(1, None)
+        edge[tuple(lower)] |= differs
+        edge[tuple(upper)] |= differs
+    return edge
+
+
+def _png(picture: np.ndarray) -> str:
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
