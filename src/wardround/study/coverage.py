@@ -8,6 +8,7 @@ from collections import Counter
 from wardround.algorithms import Local
 from wardround.privacy import epsilon_of
 from wardround.rounds.plan import Plan
+from wardround.study.cut_words import AT_THE_CUT
 
 REPORTED = (
     "training losses",
@@ -36,7 +37,8 @@ def not_covered(plan: Plan) -> list[str]:
     """Return what left the sites without noise."""
     if plan.composed().pooled:
         return ["all images and labels: they lie in one place"]
-    return [*_of_updates(plan), *REPORTED]
+    crosses = [AT_THE_CUT] if plan.split else []
+    return [*crosses, *_of_updates(plan), *REPORTED]
 
 
 def _of_updates(plan: Plan) -> list[str]:

@@ -11,6 +11,7 @@ from wardround.protect.pipeline import Pipeline
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
 from wardround.study.coverage import claim
+from wardround.study.cut_words import seen_at_cut, where_cut
 from wardround.study.spec import to_table
 
 _SHARED_OPENLY = {
@@ -51,6 +52,7 @@ def explain(plan: Plan) -> str:
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
+        *where_cut(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
         "",
@@ -67,6 +69,7 @@ def explain(plan: Plan) -> str:
         shared += ", and some of the test images with what was made of them"
     lines += [
         *_seen(plan),
+        *seen_at_cut(plan, algorithm),
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
@@ -147,7 +150,7 @@ def _frames(scheme: Scheme) -> str:
 
 def _seen(plan: Plan) -> list[str]:
     pipeline = plan.pipeline
-    if isinstance(plan.algorithm, Local):
+    if isinstance(plan.algorithm, Local) or not plan.algorithm.work.updates:
         return ["  coordinator   no weights: they all stay at their site", "  other sites   nothing"]
     if pipeline.masks and pipeline.homomorphic:
         coordinator = "nothing of any update, and not the model: it adds masked ciphertexts"
