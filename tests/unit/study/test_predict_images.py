@@ -69,7 +69,7 @@ def test_a_mask_has_the_picture_s_size_and_its_regions_as_indices(
     own = said(runs["segmentation"], picture)
     np.testing.assert_array_equal(np.asarray(mask.resize((16, 16), Image.Resampling.NEAREST)).shape, own.shape)
     np.testing.assert_array_equal(np.asarray(Image.fromarray(own).resize((30, 40), Image.Resampling.NEAREST)), mask)
-    assert found.shares == {"elsewhere": float(np.mean(own == 0)), "DAB": float(np.mean(own == 1))}
+    assert found.shares == {"elsewhere": float(np.mean(own == 0)), "nuclei": float(np.mean(own == 1))}
 
 
 def test_a_restored_image_is_grey_and_of_the_network_s_size(
