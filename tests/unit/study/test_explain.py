@@ -11,6 +11,7 @@ import tiny
 from wardround.checker import RULES
 from wardround.errors import PlanError
 from wardround.study.explain import explain, refuse
+from wardround.study.spec import parse
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,40 @@ def test_every_rule_that_a_plan_breaks_is_cited() -> None:
         refuse(broken)
     assert re.findall(r"\(rule ([a-z-]+)\)", str(refused.value)) == ["each-behind-hides", "own-coordinates-summed"]
     assert refused.value.rule == "each-behind-hides"
+
+
+CUT: dict[str, Any] = {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "unsaid"),
+    [
+        (
+            {"algorithm": {"name": "splitfed_v1"}},
+            ["a body for each site, averaged", "body host     every batch's activations", "should it learn the head"],
+            ["coordinator, too", "next site"],
+        ),
+        (
+            {"algorithm": {"name": "interleaved"}, "split": {"body_host": "coordinator", "noise_sd": 0.5}},
+            ["one body", "one party with what both see", "it knows the heads", "noise of 0.5 standard deviations"],
+            ["should it learn"],
+        ),
+        (
+            {
+                "algorithm": {"name": "interleaved"},
+                "split": {"body_host": "coordinator"},
+                "protect": tiny.PIPELINES["packed and masked"],
+            },
+            ["one party with what both see", "nothing of any update"],
+            ["it knows the heads"],
+        ),
+        ({"algorithm": {"name": "split_learning"}}, ["next site     the head and the tail"], []),
+        ({"algorithm": {"name": "splitfed_v3"}}, ["no weights: they all stay"], ["each site's update, in the clear"]),
+    ],
+)
+def test_a_cut_is_told_with_who_sees_what(settings: dict[str, Any], said: list[str], unsaid: list[str]) -> None:
+    page = explain(parse({"name": "cut", **CUT, **settings}))
+    for words in said:
+        assert words in page
+    for words in unsaid:
+        assert words not in page
