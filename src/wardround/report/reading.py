@@ -14,8 +14,8 @@ import numpy as np
 from wardround.errors import DataError, RunFolderError
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Outcome, measures_of
-from wardround.report.believed import count, number, text, texts
 from wardround.report.looks import Looks, looks_of
+from wardround.report.values import count, number, text, texts
 from wardround.rounds.record import RoundRecord
 
 SCHEMA_VERSION = 1

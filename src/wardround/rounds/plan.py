@@ -46,6 +46,7 @@ from wardround.screen import Norms
 from wardround.tasks import Classify, Restore, TaskSpec
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, RedCnn, Scattering
+from wardround.tasks.models.cut import cut
 from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
@@ -172,6 +173,9 @@ class Plan:
             raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
         if self.split is not None and self.training.parts != "all":
             raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
+        if self.split is not None:
+            with torch.random.fork_rng(), torch.device("meta"):  # levels without the memory of their weights
+                cut(self.model.build(1, 1), self.split.depth)
 
     def _refuse_unfit_for_pixels(self) -> None:
         name, answers = self.learns.name, self.learns.answers
@@ -304,7 +308,7 @@ class Plan:
     @cached_property
     def _mixes_records(self) -> bool:
         with torch.random.fork_rng():
-            network = self.model.build(3, 2)
+            network = self.learns.task(self.model, 3, ("one", "another")).build(0)
             freeze(network, frozen_weights(network, self.training.parts))
             return bool(mixing_layer(trained_part(network).module))
 

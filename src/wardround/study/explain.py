@@ -11,12 +11,13 @@ from wardround.protect.pipeline import Pipeline
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
 from wardround.study.coverage import claim
+from wardround.study.cut_words import seen_at_cut, where_cut
 from wardround.study.spec import to_table
 
 _SHARED_OPENLY = {
     "classification": "probabilities, labels, opaque patient numbers, and sums over test images (light, features)",
-    "segmentation": "the scores of each, opaque patient numbers, sums of light, and some with their masks as pictures,",
-    "restoration": "the scores of each, opaque patient numbers, sums of light, and some as pictures",
+    "segmentation": "the scores of each, opaque patient numbers, and sums over test images (light)",
+    "restoration": "the scores of each, opaque patient numbers, and sums over test images (light)",
 }
 _SHARED_CLOSED = {
     "classification": "metrics and a confusion matrix",
@@ -52,6 +53,7 @@ def explain(plan: Plan) -> str:
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
         *_votes(plan),
+        *where_cut(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
         "",
@@ -64,8 +66,11 @@ def explain(plan: Plan) -> str:
         lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
     shared = (_SHARED_OPENLY if open_to_all else _SHARED_CLOSED)[plan.learns.name]
+    if open_to_all and plan.task and plan.data.source.public:
+        shared += ", and some of the test images with what was made of them"
     lines += [
         *_seen(plan),
+        *seen_at_cut(plan, algorithm),
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
@@ -152,7 +157,7 @@ def _frames(scheme: Scheme) -> str:
 
 def _seen(plan: Plan) -> list[str]:
     pipeline = plan.pipeline
-    if isinstance(plan.algorithm, Local):
+    if isinstance(plan.algorithm, Local) or not plan.algorithm.work.updates:
         return ["  coordinator   no weights: they all stay at their site", "  other sites   nothing"]
     if pipeline.masks and pipeline.homomorphic:
         coordinator = "nothing of any update, and not the model: it adds masked ciphertexts"

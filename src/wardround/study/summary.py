@@ -53,6 +53,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "model_sha256": model_sha256,
         "versions": versions(),
         **({"task": plan.task.name} if plan.task else {}),
+        **({"split": _split(records)} if plan.split else {}),
     }
 
 
@@ -80,6 +81,12 @@ def _privacy(plan: Plan, records: Sequence[RoundRecord]) -> dict[str, Any]:
         "covered": covered(plan) if claimed else [],
         "not_covered": not_covered(plan),
     }
+
+
+def _split(records: Sequence[RoundRecord]) -> dict[str, Any]:
+    crossed = [record.split for record in records if record.split is not None]
+    up, down, steps = (sum(said[key] for said in crossed) for key in ("bytes_up", "bytes_down", "steps"))
+    return {"steps": steps, "bytes": {"up": up, "down": down}, "bytes_per_step": (up + down) / max(1, steps)}
 
 
 def _ledger(end: LedgerEnd) -> dict[str, Any]:

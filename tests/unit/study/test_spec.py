@@ -65,6 +65,12 @@ def test_plans_survive_toml_and_json(data: st.DataObject) -> None:
         "server": {"name": data.draw(st.sampled_from(sorted(SERVERS))), "learning_rate": data.draw(st.floats(1e-9, 9))},
         "training": {"epochs": data.draw(st.floats(1e-3, 50)), "learning_rate": data.draw(st.floats(1e-9, 10))},
     }
+    if ALGORITHMS[table["algorithm"]["name"]]().work.splits:
+        table |= {
+            "task": {"name": "segmentation"},
+            "model": {"name": "unet"},
+            "split": {"wire": "int8", "noise_sd": 0.5},
+        }
     plan = parse(table)
     assert from_json(to_json(plan)) == plan
     assert parse(tomllib.loads(to_toml(plan))) == plan
@@ -173,6 +179,10 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
                 table = {**tiny.RESTORE, "task": {"name": "restoration", "degradation": [{key: name}]}}
             if where == "task":
                 table["model"] = tiny.SEGMENT["model"]
+            if where == "model" and name in ("unet", "red_cnn"):
+                table["task"] = {"name": "segmentation"}
+            if where == "algorithm" and registry[name]().work.splits:
+                table |= {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
             if where in ("protect", "screen"):
                 table = {where: [{key: name}]}
             written = to_table(parse({"name": "x", **table}))

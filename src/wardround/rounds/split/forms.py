@@ -51,13 +51,15 @@ class BFloat16:
 
     def write(self, tensor: torch.Tensor) -> dict[str, np.ndarray]:
         """See `Form.write`."""
-        half = torch.from_numpy(np.ascontiguousarray(_rows(tensor))).to(torch.bfloat16)
-        return {VALUES: half.view(torch.uint8).numpy()}
+        rows = _rows(tensor)
+        octets = torch.from_numpy(rows.reshape(-1)).to(torch.bfloat16).view(torch.uint8).numpy()
+        return {VALUES: octets.reshape(*rows.shape[:3], -1)}
 
     def read(self, tensors: Tensors, channels: int) -> torch.Tensor:
         """See `Form.read`."""
         octets = _values(tensors, (VALUES,), np.dtype(np.uint8), 2 * channels)
-        return _tensor(torch.from_numpy(np.array(octets)).view(torch.bfloat16).float().numpy())
+        numbers = torch.from_numpy(np.array(octets).reshape(-1)).view(torch.bfloat16).float().numpy()
+        return _tensor(numbers.reshape(*octets.shape[:3], channels))
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ class CutGuard:
     """Adds noise to what is sent, and draws the head towards activations that tell less of the images.
 
     Attributes:
-        noise: see `SplitRules.noise`.
+        noise_sd: see `SplitRules.noise_sd`.
         decorrelation: see `SplitRules.decorrelation`.
     """
 
-    noise: float
+    noise_sd: float
     decorrelation: float
 
     def protect(self, activation: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -33,14 +33,14 @@ class CutGuard:
         """
         if self.decorrelation and torch.is_grad_enabled():
             activation = _Decorrelated.apply(activation, images, self.decorrelation)  # type: ignore[no-untyped-call]
-        if self.noise:
-            activation = activation + self.noise * activation.detach().std() * torch.randn_like(activation)
+        if self.noise_sd:
+            activation = activation + self.noise_sd * activation.detach().std() * torch.randn_like(activation)
         return activation
 
 
 def guard_of(rules: SplitRules) -> Guard | None:
     """Return what a plan puts before the cut; ``None`` sends activations as they are."""
-    return CutGuard(rules.noise, rules.decorrelation) if rules.noise or rules.decorrelation else None
+    return CutGuard(rules.noise_sd, rules.decorrelation) if rules.noise_sd or rules.decorrelation else None
 
 
 def distance_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

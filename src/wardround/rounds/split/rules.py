@@ -21,8 +21,8 @@ class SplitRules:
         body_host: ``apart``, a party that sees no update of head or tail; or ``coordinator``, if one party shall hold
             both roles.
         wire: how activations and gradients are written: ``float32``, ``bf16`` or ``int8``.
-        noise: standard deviation of Gaussian noise that a site adds to each activation before it sends it, in standard
-            deviations of that activation's batch; 0 adds none.
+        noise_sd: standard deviation of Gaussian noise that a site adds to each activation before it sends it, in
+            standard deviations of that activation's batch; 0 adds none.
         decorrelation: weight of the distance correlation between images and activations in a site's loss (NoPeek;
             Vepakomma et al. 2020, arXiv:2008.09161); 0 leaves it out.
     """
@@ -30,7 +30,7 @@ class SplitRules:
     depth: int = 1
     body_host: str = "apart"
     wire: str = "float32"
-    noise: float = 0.0
+    noise_sd: float = 0.0
     decorrelation: float = 0.0
 
     def __post_init__(self) -> None:
@@ -40,5 +40,5 @@ class SplitRules:
             raise PlanError(f'split body_host = "{self.body_host}" is unknown: choose {" or ".join(HOSTS)}')
         if self.wire not in FORMS:
             raise PlanError(f'split wire = "{self.wire}" is unknown: choose from {", ".join(FORMS)}')
-        if not (0 <= self.noise < math.inf and 0 <= self.decorrelation < math.inf):
-            raise PlanError("split noise and decorrelation are finite and not negative")
+        if not (0 <= self.noise_sd < math.inf and 0 <= self.decorrelation < math.inf):
+            raise PlanError("split noise_sd and decorrelation are finite and not negative")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.color import rgb2hed
+from skimage.filters import gaussian, threshold_otsu
 
 from wardround.data.catalogue import Ham10000, Manifest, Slide
+from wardround.data.catalogue.slide import NUCLEI_THRESHOLD, embedded_slide, patch_places
 from wardround.data.harmonise import Harmonise
 from wardround.data.images import LabelledImages
+from wardround.data.intensity import Window
+from wardround.data.readers import read_volume
+from wardround.data.readers.rt_structures import read_regions, region_named
 from wardround.errors import DataError, PlanError
 
 SIZE_PX = 16
@@ -75,11 +82,18 @@ def test_ham10000_itself(test_data: Path) -> None:
     assert not mask[[0, 0, -1, -1], [0, -1, 0, -1]].any()
 
 
-def test_the_slides_masks_are_where_the_label_comes_from() -> None:
+def test_the_slides_masks_are_its_nuclei_by_otsus_threshold() -> None:
+    blurred = np.zeros((512, 512))
+    for top in (0, 256):
+        for left in (0, 256):
+            part = np.s_[top : top + 256, left : left + 256]
+            blurred[part] = gaussian(rgb2hed(embedded_slide())[part][..., 0], 1)
+    assert threshold_otsu(blurred) == pytest.approx(NUCLEI_THRESHOLD, abs=1e-4)
     images = Slide(stride_px=16).load_masked(None)
-    share = masks_of(images).mean(axis=(1, 2))
-    assert share[images.labels == 1].min() >= share[images.labels == 0].max()
-    assert set(np.unique(masks_of(images))) == {0, 1}
+    places = patch_places(16, 16)
+    for row in (0, 100, len(images) - 1):
+        corner = np.s_[places.rows[row] : places.rows[row] + 16, places.columns[row] : places.columns[row] + 16]
+        np.testing.assert_array_equal(masks_of(images)[row] == 1, blurred[corner] > NUCLEI_THRESHOLD)
 
 
 @pytest.fixture
@@ -130,3 +144,21 @@ def test_a_line_without_a_usable_mask_is_refused_or_left_out(ward: Path) -> None
 def test_a_plan_that_shows_the_mask_to_the_network_is_refused(ward: Path) -> None:
     with pytest.raises(PlanError, match="shows a network the mask"):
         Manifest(harmonise=Harmonise(outside_mask="blank")).load_masked(ward)
+
+
+def test_contours_of_an_rt_structure_set_are_masks_in_millimetres(test_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ward"
+    shutil.copytree(test_data / "dicom-rt" / "phantom", folder)
+    lines = [f"ct_{number}.dcm,any,north,phantom,rtstruct_a.dcm,ROI-2" for number in (1, 2)]
+    (folder / "manifest.csv").write_text("\n".join(["image,label,site,patient,mask,region", *lines]))
+    window = Window()
+    images = Manifest(size_px=128, channels=1, intensity=window).load_masked(folder)
+    volume = read_volume(folder / "ct_1.dcm")
+    whole = region_named(read_regions(folder / "rtstruct_a.dcm", volume), "ROI-2", folder)[:, :, 0]
+    coarse = whole.reshape(128, 4, 128, 4).mean(axis=(1, 3))
+    mask = masks_of(images)[0]
+    assert mask.any()
+    clear = np.abs(coarse - 0.5) > 0.26  # away from the border, where filters differ
+    np.testing.assert_array_equal(mask[clear] == 1, coarse[clear] > 0.5)
+    assert images.masks is not None
+    np.testing.assert_allclose(images.masks.spacing_of(images.rows), 4 * 0.488281)

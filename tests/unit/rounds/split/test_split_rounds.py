@@ -319,6 +319,24 @@ def test_the_schedule_spreads_each_site_s_batches_over_the_round(tmp_path: Path)
 def test_a_digest_tells_split_plans_apart() -> None:
     plans: list[Plan] = [
         cut_sites.plan("splitfed_v1", rules)
-        for rules in ({}, {"depth": 2}, {"wire": "int8"}, {"noise": 1.0}, {"body_host": "coordinator"})
+        for rules in ({}, {"depth": 2}, {"wire": "int8"}, {"noise_sd": 1.0}, {"body_host": "coordinator"})
     ]
     assert len({plan.digest() for plan in plans}) == len(plans)
+
+
+def test_a_sealed_run_resumed_after_a_stop_is_the_same_run(tmp_path: Path) -> None:
+    """Sites that trained in the round that was cut short train anew: the body host has lost its steps of it."""
+    plan = cut_sites.plan("interleaved", rounds=2, protect=tiny.PIPELINES["packed and masked"])
+    whole, _, _ = cut_sites.run(plan, tmp_path / "whole")
+    journal = rigged.Memory(tmp_path / "stopped" / "journal")
+
+    def tamper(op: str, site: str, answer: Message) -> Message | str:
+        broken = op == "upload" and len(journal.records) == 1
+        return "the power is out" if broken else answer
+
+    with pytest.raises(QuorumLost):
+        cut_sites.run(plan, tmp_path / "stopped", tamper, journal)
+    assert len(journal.records) == 1
+    resumed, _, _ = cut_sites.run(plan, tmp_path / "stopped", journal=journal)
+    assert resumed.model_sha256 == whole.model_sha256
+    assert [record.split for record in resumed.records] == [record.split for record in whole.records]
