@@ -3,7 +3,7 @@
     WARDROUND_DATA=folder python experiments/next-hospital/run.py [OUT] [--so-far]
 
 In four steps, each of which can be stopped and started again: FedAvg; the choice, by leaving out a second site among
-those that train; the chosen method and every algorithm; the chosen method against FedAvg with twice the passes. Writes
+those that train; the chosen method against FedAvg, and again with twice the passes; every algorithm. Writes
 ``selection.csv``, ``results.json`` and ``results.md``. ``--so-far`` trains nothing and compares what is done.
 """
 
@@ -110,12 +110,12 @@ def main() -> None:
     if not arguments.so_far:
         for method, site, seed in own_runs(chosen):
             runs.make(method, (site,), seed)
-        runs.make_all(methods)
-        for seed in SEEDS:
-            runs.make(FEDAVG, (), seed)
         for method, site, seed in own_runs(chosen):
             runs.make(FEDAVG, (site,), seed, LONG_ROUNDS)
             runs.make(method, (site,), seed, LONG_ROUNDS)
+        runs.make_all(methods)
+        for seed in SEEDS:
+            runs.make(FEDAVG, (), seed)
     done = [method for method in methods if runs.has(method, SITES)]
     long = all(runs.has(each, [site], LONG_ROUNDS) for site, method in chosen.items() for each in (FEDAVG, method))
     results = results_of(runs.folder, choices, done, SEEDS, (ROUNDS, LONG_ROUNDS) if long else (ROUNDS,))
