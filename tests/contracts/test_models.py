@@ -8,6 +8,7 @@ from wardround.tasks.models import (
     MODELS,
     FlatCnn,
     LeNet,
+    MomentsCnn,
     MonaiNet,
     RedCnn,
     ResNet18,
@@ -24,6 +25,10 @@ class TestSmallCnn(ModelContract):
 
 class TestSmallCnnWithoutLight(ModelContract):
     spec = SmallCnn(width=8, light="centred")
+
+
+class TestMomentsCnn(ModelContract):
+    spec = MomentsCnn()
 
 
 class TestResNet18WithoutColour(ModelContract):
@@ -54,7 +59,19 @@ class TestLeNet(ModelContract):
     spec = LeNet()
 
 
+CASES = (
+    TestSmallCnn,
+    TestMomentsCnn,
+    TestResNet18,
+    TestResNet50,
+    TestMonai,
+    TestScattering,
+    TestFlatCnn,
+    TestLeNet,
+)
+
+
 def test_no_registered_network_is_left_out() -> None:
-    cases = (TestSmallCnn, TestResNet18, TestResNet50, TestMonai, TestScattering, TestFlatCnn, TestLeNet)
+    joined = {type(case.spec) for case in CASES}
     cuttable = {UNet, RedCnn}  # they answer for each pixel, and keep the contract of cuts
-    assert {type(case.spec) for case in cases} | cuttable == set(MODELS.values())
+    assert joined | cuttable == set(MODELS.values())

@@ -8,6 +8,7 @@ import torch
 
 from wardround.tasks.models.flat_cnn import FlatCnn
 from wardround.tasks.models.lenet import LeNet
+from wardround.tasks.models.moments_cnn import MomentsCnn
 from wardround.tasks.models.monai_net import MonaiNet
 from wardround.tasks.models.red_cnn import RedCnn
 from wardround.tasks.models.resnet import ResNet18, ResNet50
@@ -29,6 +30,7 @@ class ModelSpec(Protocol):
 
 MODELS: dict[str, type[ModelSpec]] = {
     "small_cnn": SmallCnn,
+    "moments_cnn": MomentsCnn,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "monai": MonaiNet,
@@ -45,6 +47,7 @@ __all__ = [
     "FlatCnn",
     "LeNet",
     "ModelSpec",
+    "MomentsCnn",
     "MonaiNet",
     "RedCnn",
     "ResNet18",
