@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,6 @@ from numpy.typing import NDArray
 from wardround.errors import PlanError
 
 Grey = NDArray[np.float64]
-
-
-class Degradation(Protocol):
-    """What a site's scanner does to an image; a frozen dataclass whose fields a plan may set."""
-
-    sites: tuple[str, ...]
-    """Names of the sites that it is for; none: every site without one of its own."""
-
-    def applied(self, clean: Grey, rng: np.random.Generator) -> Grey:
-        """Return what is seen of `clean`, ``(H, W)`` with grey levels from 0 to 1; the result may leave that range."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class PhotonNoise:
             raise PlanError("photon_noise needs photons from 1 to 1e9 and read_noise from 0 to 1")
 
     def applied(self, clean: Grey, rng: np.random.Generator) -> Grey:
-        """Return the image with noise."""
+        """Return what is seen of `clean`, ``(H, W)`` with grey levels from 0 to 1; the result may leave that range."""
         return rng.poisson(self.photons * clean) / self.photons + rng.normal(0, self.read_noise, clean.shape)
 
 
@@ -98,7 +87,7 @@ class SimulatedCt:
             raise PlanError("ct needs arc_deg from 10 to 180, first_deg finite and attenuation from 0.1 to 20")
 
     def applied(self, clean: Grey, rng: np.random.Generator) -> Grey:
-        """Return the reconstruction; the image is square."""
+        """Return the reconstruction of `clean`, which is square; see `PhotonNoise.applied`."""
         from skimage.transform import iradon, radon
 
         angles = self.first_deg + np.arange(self.views) * self.arc_deg / self.views

@@ -37,7 +37,7 @@ def degraded(
     """Give every site's images what its scanner would have made of them.
 
     The noise of an image follows from the seed, its site and its pixels, whatever images there are beside it. What is
-    seen is rounded to 255 grey levels, as it would be in a picture file.
+    seen is cut to black and white and rounded to 256 grey levels, as it would be in a picture file.
 
     Args:
         dealt: site -> views of one block of grey images.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 
 from wardround.errors import DataError
 from wardround.metrics.clinical import FloatArray
+from wardround.metrics.clusters import Clustered
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(Clustered):
     """What each of N images scored.
 
     Attributes:
@@ -44,16 +44,6 @@ class Scores:
     def take(self, chosen: NDArray[Any]) -> Scores:
         """Return the rows in `chosen`, a boolean mask ``(N,)`` or indices."""
         return Scores({name: column[chosen] for name, column in self.values.items()}, self.groups[chosen])
-
-    @cached_property
-    def group_codes(self) -> NDArray[np.int64]:
-        """`groups` as indices 0, 1, … in sorted order of the names, int64 ``(N,)``."""
-        return np.asarray(np.unique(self.groups, return_inverse=True)[1], dtype=np.int64)
-
-    @property
-    def num_groups(self) -> int:
-        """Number of distinct patients or lesions."""
-        return int(self.group_codes.max()) + 1 if len(self) else 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wardround.core.update import Tensors, of_group
 from wardround.errors import RunFolderError
 from wardround.report.reading import Results, Run
 from wardround.report.words import METRICS, listed
@@ -46,19 +47,20 @@ def galleries(run: Run, results: Results) -> list[Gallery]:
     if results.task not in CAPTIONS or not path.is_file():
         return []
     arrays, names = _read(path)
-    metric = next(iter(results.pooled.metrics))
+    metric = METRICS[next(iter(results.pooled.metrics))]
     try:
-        places, scores = arrays["sites"].tolist(), arrays["score"].tolist()
-        rows = [
-            (names[place], f"{METRICS[metric]} {score:.3f}", _png(_composed(results.task, arrays, row)))
-            for row, (place, score) in enumerate(zip(places, scores, strict=True))
+        return [
+            Gallery(site, _of_site(results.task, metric, of_group(arrays, str(place))))
+            for place, site in enumerate(names)
+            if f"{place}/score" in arrays
         ]
     except (KeyError, IndexError, ValueError, TypeError, OSError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
-    return [
-        Gallery(site, tuple((said, png) for owner, said, png in rows if owner == site))
-        for site in dict.fromkeys(owner for owner, _, _ in rows)
-    ]
+
+
+def _of_site(task: str, metric: str, arrays: Tensors) -> tuple[tuple[str, str], ...]:
+    scores = arrays["score"].tolist()
+    return tuple((f"{metric} {score:.3f}", _png(_composed(task, arrays, row))) for row, score in enumerate(scores))
 
 
 def caption(task: str, found: list[Gallery]) -> str:
@@ -84,7 +86,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         raise RunFolderError(f"{path} is damaged: {error}") from None
 
 
-def _composed(task: str, arrays: dict[str, np.ndarray], row: int) -> np.ndarray:
+def _composed(task: str, arrays: Tensors, row: int) -> np.ndarray:
     """Return uint8 ``(H, W, 3)``."""
     if task == "restoration":
         tiles = [_enlarged(arrays[name][row]) for name in ("seen", "answer", "clean")]

@@ -66,8 +66,8 @@ NOTES: Mapping[str, str] = {
 }
 SHARED: Mapping[str, str] = {
     "classification": "the class probabilities and labels of each validation and test image",
-    "segmentation": "the scores of each validation and test image, and some test images with their masks",
-    "restoration": "the scores of each validation and test image, and some test images",
+    "segmentation": "the scores of each validation and test image",
+    "restoration": "the scores of each validation and test image",
 }
 PHASES: Mapping[str, str] = {
     "open": "Sites join",

@@ -63,22 +63,18 @@ def read_pictures(task: Task, tensors: Tensors, origins: np.ndarray) -> dict[str
         raise ValueError("its pictures are of images that it does not have")
     if np.unique(rows).size != rows.size or np.bincount(origins[rows], minlength=1).max() > EACH:
         raise ValueError(f"it sends more than {EACH} pictures of one site")
-    shapes = {found[name].shape[:3] for name in task.shows}
     for name in task.shows:
         picture = found[name]
         if picture.dtype != np.uint8 or picture.ndim != 4 or picture.shape[3] not in (1, 3):
             raise ValueError(f"its pictures called {name} are {picture.dtype} {picture.shape}")
-    if len(shapes) != 1 or next(iter(shapes))[0] != len(rows) or max(next(iter(shapes))[1:]) > MOST_PX:
-        raise ValueError("its pictures are too large, or not as many as they should be")
+        if len(picture) != len(rows) or not all(1 <= edge <= MOST_PX for edge in picture.shape[1:3]):
+            raise ValueError(f"its pictures called {name} are too large, or not as many as they should be")
+    if len({found[name].shape[:3] for name in task.shows}) != 1:
+        raise ValueError("its pictures of one image are of several sizes")
     return {ROWS: rows, **{name: found[name] for name in task.shows}}
 
 
-def joined_pictures(tests: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Put the pictures of several sites' tests below each other, with the place of each site among them and scores."""
-    shown = [(place, test.pictures) for place, test in enumerate(tests.values()) if test.pictures]
-    if not shown:
-        return {}
-    names = shown[0][1]
-    joined = {name: np.concatenate([pictures[name] for _, pictures in shown]) for name in names}
-    places = np.repeat([place for place, _ in shown], [len(next(iter(each.values()))) for _, each in shown])
-    return {**joined, "sites": places.astype(np.int64)}
+def by_place(tests: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the pictures of several sites' tests, each name after the place of the site among them: ``0/image``."""
+    shown = {str(place): test.pictures for place, test in enumerate(tests.values())}
+    return {f"{place}/{name}": value for place, pictures in shown.items() for name, value in pictures.items()}

@@ -16,8 +16,8 @@ from wardround.study.spec import to_table
 
 _SHARED_OPENLY = {
     "classification": "probabilities, labels, and opaque patient numbers",
-    "segmentation": "the scores of each, opaque patient numbers, and some with their masks as pictures,",
-    "restoration": "the scores of each, opaque patient numbers, and some as pictures",
+    "segmentation": "the scores of each, and opaque patient numbers",
+    "restoration": "the scores of each, and opaque patient numbers",
 }
 _SHARED_CLOSED = {
     "classification": "metrics and a confusion matrix",
@@ -65,6 +65,8 @@ def explain(plan: Plan) -> str:
         lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
     shared = (_SHARED_OPENLY if open_to_all else _SHARED_CLOSED)[plan.learns.name]
+    if open_to_all and plan.task and plan.data.source.public:
+        shared += ", and some of the test images with what was made of them"
     lines += [
         *_seen(plan),
         *seen_at_cut(plan, algorithm),

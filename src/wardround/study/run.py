@@ -17,7 +17,7 @@ from wardround.metrics.measures import joined
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE, model_file
-from wardround.rounds.pictures import joined_pictures
+from wardround.rounds.pictures import by_place
 from wardround.rounds.plan import Plan
 from wardround.study.build import make_opener, opener_for, sites_of
 from wardround.study.folder import RunFolder
@@ -124,7 +124,7 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
     predictions = _predictions(result)
     if predictions:
         folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})
-    if pictures := joined_pictures(result.test.sites):
+    if pictures := by_place(result.test.sites):
         folder.write_tensors(PICTURES, pictures, {"sites": "\n".join(result.test.sites)})
     folder.write_summary(summarise(plan, result, model_sha256))
     folder.drop_checkpoint()

@@ -148,7 +148,9 @@ def test_phantoms_are_distinct_repeatable_and_their_parts_disjoint() -> None:
     assert (PHANTOM.pixels[:, 0, 0] == 0).all()
 
 
-@pytest.mark.parametrize("changes", [{"images": 5}, {"scanners": 0}, {"seed": -1}, {"size_px": 4}])
+@pytest.mark.parametrize(
+    "changes", [{"images": 5}, {"scanners": 0}, {"seed": -1}, {"size_px": 4}, {"images": 2000, "size_px": 1024}]
+)
 def test_phantoms_that_leave_a_site_empty_are_refused(changes: dict[str, int]) -> None:
     with pytest.raises(PlanError):
         Phantoms(**changes)

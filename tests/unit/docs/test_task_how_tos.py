@@ -65,13 +65,14 @@ def test_what_init_writes_trains(task: str, data: dict[str, Any], tmp_path: Path
 
 def test_the_scans_of_the_page_train_and_predict(tmp_path: Path) -> None:
     table = plan_of("restore.md")
-    table["data"] |= {"images": 16, "size_px": 16}
+    table["data"] |= {"images": 16, "size_px": 24}
+    table["model"]["width"] = 4
     table["task"]["degradation"][1]["views"] = 8
     run = train(parse({**table, **SHORT, "training": {**table["training"], **STEPS}}), tmp_path / "run", workers=0)
     Image.new("L", (30, 20), 80).save(tmp_path / "scan.png")
     [found] = predict_images(run, [tmp_path / "scan.png"], tmp_path / "restored")
     assert found.answer.name == "scan-restored.png"
-    assert Image.open(found.answer).size == (16, 16)
+    assert Image.open(found.answer).size == (24, 24)
 
 
 def test_the_lesions_of_the_page_train_and_predict(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from wardround.core.codec import Message
 from wardround.errors import WireError
 from wardround.fabric.base import Answer
 from wardround.rounds.assessment import Reader
-from wardround.rounds.pictures import joined_pictures
+from wardround.rounds.pictures import by_place
 
 PLAN = tiny.segmenting()
 BENCH = tiny.make_bench(PLAN)
@@ -44,8 +45,8 @@ def test_the_worst_the_middle_and_the_best_image_are_shown_with_their_scores(tmp
     np.testing.assert_array_equal(test.pictures["image"], data.batch(rows))
     np.testing.assert_array_equal(test.pictures["truth"][..., 0], data.mask_batch(rows))
     np.testing.assert_array_equal(test.pictures["score"], message.tensors["dice"][rows])
-    pooled = joined_pictures({"east": test, "west": test})
-    assert pooled["sites"].tolist() == [0] * len(rows) + [1] * len(rows)
+    pooled = by_place({"east": test, "north": replace(test, pictures={}), "west": test})
+    assert set(pooled) == {f"{place}/{name}" for place in (0, 2) for name in ("score", "image", "truth", "answer")}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ LIES: dict[str, Callable[[Tensors], object]] = {
     "another shape": lambda t: t.update({"picture/image": t["picture/image"][..., 0]}),
     "another size": lambda t: t.update({"picture/image": t["picture/image"][:, :4]}),
     "too large": lambda t: t.update({f"picture/{n}": np.zeros((3, 2000, 2, 1), np.uint8) for n in BENCH.task.shows}),
+    "nothing to see": lambda t: t.update({f"picture/{n}": np.zeros((3, 0, 2, 1), np.uint8) for n in BENCH.task.shows}),
     "a score that cannot be": lambda t: t.update({"dice": t["dice"] + 1.5}),
     "a score of another kind": lambda t: t.update({"dice": t["dice"].astype(np.float32)}),
 }

@@ -69,7 +69,7 @@ def test_a_mask_has_the_picture_s_size_and_its_regions_as_indices(
     own = said(runs["segmentation"], picture)
     np.testing.assert_array_equal(np.asarray(mask.resize((16, 16), Image.Resampling.NEAREST)).shape, own.shape)
     np.testing.assert_array_equal(np.asarray(Image.fromarray(own).resize((30, 40), Image.Resampling.NEAREST)), mask)
-    assert found.shares == {"elsewhere": float(np.mean(own == 0)), "DAB": float(np.mean(own == 1))}
+    assert found.shares == {"elsewhere": float(np.mean(own == 0)), "nuclei": float(np.mean(own == 1))}
 
 
 def test_a_restored_image_is_grey_and_of_the_network_s_size(
@@ -145,7 +145,7 @@ def test_the_summary_keeps_its_schema_and_the_page_shows_images(runs: dict[str, 
 def test_damaged_pictures_are_one_sentence(runs: dict[str, Path]) -> None:
     path = runs["segmentation"] / PICTURES
     content = path.read_bytes()
-    for damaged in (content[:-7], b"", content.replace(b'"score"', b'"scare"', 1)):
+    for damaged in (content[:-7], b"", content.replace(b'0/image"', b'0/imago"', 1)):
         path.write_bytes(damaged)
         with pytest.raises(RunFolderError, match=r"pictures\.safetensors is damaged"):
             write_report(runs["segmentation"])
@@ -160,7 +160,7 @@ def test_check_says_what_is_learned_and_what_is_simulated() -> None:
     assert "learns    restoration (residual = False)" in page
     assert re.search(r"simulates ct \(views = 32, .*\) at north-east\n", page)
     assert re.search(r"simulates photon_noise \(.*\) at every other site\n", page)
-    assert "some as pictures" in page
+    assert "some of the test images with what was made of them" in page
     assert "confusion" not in page
 
 

@@ -77,7 +77,7 @@ class Ham10000:
             )
 
     def load_masked(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
-        """Return all images with the lesions' outlines, which the authors drew half by hand.
+        """Return all images with the masks of the lesions that come with them.
 
         A pixel belongs to the lesion where more than half of its area does. The images do not say how large a pixel is.
 

@@ -16,6 +16,7 @@ from wardround.data.prepare import Decoding
 from wardround.errors import PlanError
 
 MOST_INNER = 12
+MOST_PIXELS = 2**30
 FINER = 2
 """Each pixel is the mean of so many points across, and as many down."""
 
@@ -50,6 +51,10 @@ class Phantoms:
         if not 1 <= self.scanners <= 100 or not 3 * self.scanners <= self.images <= 100_000 or self.seed < 0:
             raise PlanError(
                 "phantoms need scanners from 1 to 100, images from three a scanner to 100000, and a seed from 0 on"
+            )
+        if self.images * self.size_px**2 > MOST_PIXELS:
+            raise PlanError(
+                f"phantoms of more than {MOST_PIXELS} pixels in all are too many: give fewer, or smaller ones"
             )
 
     def load(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
