@@ -76,7 +76,7 @@ class BodyHost:
             last_round: the last completed round; -1 before the first.
 
         Raises:
-            RunError: the body of that round is gone.
+            SiteError: the body of that round is gone.
         """
         body, rules = plan.composed().body, plan.split
         if body is None or rules is None:

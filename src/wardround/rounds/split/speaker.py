@@ -43,6 +43,7 @@ class Speaker:
         return begin
 
     def _carried_out(self, operation: Operation, body: Message) -> Message:
+        torch.set_num_threads(1)  # as in `Workbench`; a new thread may not have heard of it
         torch.manual_seed(self.seed)
         return operation(body)
 
