@@ -47,7 +47,8 @@ def steps_table(found: dict[str, list[dict[str, Any]]]) -> list[Row]:
         sizes = [run["step_bytes"] / 1e6 for run in found[way]]
         rows.append(Row(f"over the cut in a step, {way}", Spread.of(sizes), "MB"))
     quarter = [a["step_bytes"] / b["step_bytes"] for a, b in zip(found[WAYS[4]], found[WAYS[2]], strict=True)]
-    rows.append(Row("bytes, int8 / float32", Spread.of(quarter), "×", at_most=0.25, note="a scale for each channel comes on top"))
+    scales = "a scale for each channel comes on top"
+    rows.append(Row("bytes, int8 / float32", Spread.of(quarter), "×", at_most=0.25, note=scales))
     same = {run["model"] for way in WAYS[:3] for run in found[way]}
     rows.append(Row("different models of whole, split and encoded", Spread.of([len(same)]), "models", at_most=1))
     return rows

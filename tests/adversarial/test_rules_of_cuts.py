@@ -22,6 +22,7 @@ from wardround.errors import PlanError
 from wardround.rounds.digests import digest_of
 from wardround.rounds.split.asks import Ask, Wire, is_ask
 from wardround.rounds.split.forms import FORMS
+from wardround.rounds.split.guard import CutGuard
 from wardround.tasks.inputs import to_input
 from wardround.tasks.models.cut import cut
 from wardround.tasks.models.halves import probe
@@ -79,6 +80,23 @@ def _first_asks(plan: Any, folder: Path) -> dict[str, Tensors]:
             assert is_ask(Message(message.fields["answer"]))
             asks.setdefault(party, message.tensors)
     return asks
+
+
+def test_seeded_cut_noise() -> None:
+    """Whoever knows the seed draws the same noise, and takes it off."""
+    plan = cut_sites.plan("splitfed_v1", {"body_host": "coordinator", "noise_sd": 2.0})
+    with pytest.raises(PlanError, match=r"noise_sd in \[split\]: .* \(rule seeded-cut-noise\)"):
+        plan.check(deployed=True)
+    plan.check()
+    activation, images = torch.rand(2, 4, 8, 8), torch.zeros(2, 1, 8, 8)
+    guard = CutGuard(2.0, 0.0)
+    torch.manual_seed(tiny.context(0, "north").entropy("torch"))
+    sent = guard.protect(activation, images)
+    torch.manual_seed(tiny.context(0, "north").entropy("torch"))
+    drawn = torch.randn_like(activation)
+    spread = float(sent.std() / torch.sqrt(1 + torch.tensor(4.0)))  # as far as the body host can tell
+    guessed = sent - 2.0 * spread * drawn
+    assert float((sent - activation).abs().mean()) > 10 * float((guessed - activation).abs().mean())
 
 
 def test_relay_combines_nothing(tmp_path: Path, lift: Lift) -> None:

@@ -57,7 +57,7 @@ def test_a_run_killed_in_the_middle_of_a_round_resumes_to_the_same_bytes(tmp_pat
 
 
 def test_the_sites_of_a_killed_worker_are_lost_in_that_round_and_told(tmp_path: Path) -> None:
-    """They were in the middle of a conversation, and no call can be repeated there. Half of four is below the quorum."""
+    """They were in the middle of a conversation, where no call can be repeated; half of four is below the quorum."""
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN.format(algorithm="splitfed_v1"))
     with starting(plan, tmp_path / "run") as begin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,7 +40,31 @@ class SplitLearning:
 
 
 @dataclass(frozen=True)
-class SplitFedV1:
+class _Averaging:
+    """Heads and tails are averaged; subclasses say whose body is trained when."""
+
+    personal: str = "nothing"
+
+    name: ClassVar[str]
+    order: ClassVar[Order]
+    copies: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        personal(self.personal)
+
+    @property
+    def work(self) -> Work:
+        """Heads and tails are updates."""
+        return Work(self.name, splits=True)
+
+    def compose(self, training: Training, server: ServerStep) -> Algorithm:
+        """Plain local training around a body elsewhere."""
+        body = BodyWork(training, server, self.order, self.copies)
+        return Algorithm(LocalSgd(training), server, personal(self.personal), body=body)
+
+
+@dataclass(frozen=True)
+class SplitFedV1(_Averaging):
     """A body for each site, averaged as heads and tails are (SFLV1; Thapa et al. 2022, arXiv:2004.12088).
 
     It computes what FedAvg computes, bit for bit in float32 where the network draws no random numbers.
@@ -48,44 +73,23 @@ class SplitFedV1:
         personal: what of head and tail stays at the sites: ``nothing`` or ``norms``.
     """
 
-    personal: str = "nothing"
-
-    def __post_init__(self) -> None:
-        personal(self.personal)
-
-    @property
-    def work(self) -> Work:
-        """Heads and tails are updates."""
-        return Work("splitfed_v1", splits=True)
-
-    def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """Copies of the body, all at work together."""
-        body = BodyWork(training, server, Order.TOGETHER, copies=True)
-        return Algorithm(LocalSgd(training), server, personal(self.personal), body=body)
+    name: ClassVar[str] = "splitfed_v1"
+    order: ClassVar[Order] = Order.TOGETHER
+    copies: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class SplitFedV2:
+class SplitFedV2(_Averaging):
     """One body for all, trained with one site after the other (SFLV2; Thapa et al. 2022, arXiv:2004.12088).
+
+    Sites take turns in an order that is drawn anew each round.
 
     Attributes:
         personal: as in `SplitFedV1`.
     """
 
-    personal: str = "nothing"
-
-    def __post_init__(self) -> None:
-        personal(self.personal)
-
-    @property
-    def work(self) -> Work:
-        """Heads and tails are updates."""
-        return Work("splitfed_v2", splits=True)
-
-    def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """One body; sites take turns in an order that is drawn anew each round."""
-        body = BodyWork(training, server, Order.IN_TURN)
-        return Algorithm(LocalSgd(training), server, personal(self.personal), body=body)
+    name: ClassVar[str] = "splitfed_v2"
+    order: ClassVar[Order] = Order.IN_TURN
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class SplitFedV3:
 
 
 @dataclass(frozen=True)
-class Interleaved:
+class Interleaved(_Averaging):
     """One body that takes a step for a batch of one site, then for a batch of another; heads and tails are averaged.
 
     The body so sees the sites' images mixed, as central training does. Alternating batches is from split learning
@@ -115,20 +119,8 @@ class Interleaved:
         personal: as in `SplitFedV1`.
     """
 
-    personal: str = "nothing"
-
-    def __post_init__(self) -> None:
-        personal(self.personal)
-
-    @property
-    def work(self) -> Work:
-        """Heads and tails are updates."""
-        return Work("interleaved", splits=True)
-
-    def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """One body, batch by batch."""
-        body = BodyWork(training, server, Order.INTERLEAVED)
-        return Algorithm(LocalSgd(training), server, personal(self.personal), body=body)
+    name: ClassVar[str] = "interleaved"
+    order: ClassVar[Order] = Order.INTERLEAVED
 
 
 class Form(Enum):

@@ -128,6 +128,7 @@ class Mixture:
         deployed: whether this is more than a simulation.
         trusts_coordinator: whether the plan says that the coordinator follows the protocol.
         body_host: ``apart`` or ``coordinator``, where the network is cut; empty where it is not.
+        noisy_cut: whether sites add noise to what they send a body host.
     """
 
     stages: tuple[Link, ...] = ()
@@ -145,6 +146,7 @@ class Mixture:
     deployed: bool = False
     trusts_coordinator: bool = False
     body_host: str = ""
+    noisy_cut: bool = False
 
     def hides(self, view: View) -> bool:
         """Whether whoever carries and sums the updates cannot read `view`."""

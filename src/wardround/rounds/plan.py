@@ -223,6 +223,7 @@ class Plan:
             deployed=deployed,
             trusts_coordinator=encryption is not None and encryption.honest_coordinator,
             body_host=self.split.body_host if self.split else "",
+            noisy_cut=bool(self.split and self.split.noise_sd),
         )
 
     def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from wardround.core.codec import Message
-from wardround.core.context import RoundContext
+from wardround.core.context import RoundContext, derive_seed
 from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
 from wardround.data.images import LabelledImages
@@ -39,7 +39,7 @@ from wardround.rounds.split.forms import FORMS
 from wardround.rounds.split.speaker import Speaker
 from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
-from wardround.tasks.classification import by_slot, weights_of
+from wardround.tasks.classification import weights_of
 
 
 class Site:
@@ -97,7 +97,8 @@ class Site:
             "evaluate": self._evaluate,
         }
         if plan.split is not None:
-            speaker = Speaker(workbench, Wire(FORMS[plan.split.wire], *workbench.outer.channels))
+            wire = Wire(FORMS[plan.split.wire], *workbench.outer.channels)
+            speaker = Speaker(workbench, wire, derive_seed(plan.seed, name, "cut"))
             for op in ("train", "evaluate"):
                 self._operations[op] = speaker.around(self._operations[op])
             self._operations[GO_ON] = speaker.go_on
@@ -248,19 +249,11 @@ class Site:
     def _finish(self, body: Message) -> Message:
         if self._replica is None:
             raise SiteError("the coordinator holds this run's weights")
-        weights = {**self._bench.initial, **self._replica.model(_opened(body)), **self._body_of(body)}
+        weights = {**self._bench.initial, **self._replica.model(_opened(body))} | self._bench.body_in(body.tensors)
         content = model_file(weights, self._bench.task, tuple(sorted(self._personal)))
         self._store.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._store.folder / MODEL_FILE, content)
         return Message({"sha256": hashlib.sha256(content).hexdigest()})
-
-    def _body_of(self, body: Message) -> Tensors:
-        """Return the trained body that the body host sent for the model file; nothing where the network is not cut."""
-        shapes = self._bench.outer.body_shapes if self._plan.split is not None else {}
-        found = {name: value.shape for name, value in by_slot(body.tensors).items()}
-        if found != shapes or not all_finite(body.tensors.values()):
-            raise WireError("the trained body that was sent is not the body of this plan's network")
-        return body.tensors
 
     def _evaluate(self, body: Message) -> Message:
         memory = self._store.read(self._accepted_round(body))

@@ -10,12 +10,12 @@ from torch import nn
 
 from wardround.algorithms import Algorithm
 from wardround.algorithms.parts import freeze, frozen_weights, own_weights
-from wardround.core.update import Tensors
-from wardround.errors import RunError
+from wardround.core.update import Tensors, all_finite
+from wardround.errors import RunError, WireError
 from wardround.rounds.split.guard import guard_of
 from wardround.rounds.split.rules import SplitRules
 from wardround.tasks import Task
-from wardround.tasks.classification import load_weights, weights_of
+from wardround.tasks.classification import by_slot, load_weights, weights_of
 from wardround.tasks.models.cut import cut
 from wardround.tasks.models.halves import BodyLink, OuterNetwork
 from wardround.tasks.start import start_from
@@ -80,6 +80,18 @@ class Workbench:
         if self._outer is None:
             raise RunError("this plan cuts no network")
         return self._outer
+
+    def body_in(self, tensors: Tensors) -> dict[str, np.ndarray]:
+        """Return the trained body that a body host sent, for the model file; nothing where the network is not cut.
+
+        Raises:
+            WireError: it is not the body of this network.
+        """
+        shapes = self._outer.body_shapes if self._outer is not None else {}
+        found = {name: value.shape for name, value in by_slot(tensors).items()}
+        if found != shapes or not all_finite(tensors.values()):
+            raise WireError("the trained body that was sent is not the body of this plan's network")
+        return dict(tensors)
 
     def connect(self, link: BodyLink) -> None:
         """Let head and tail reach the body by `link`."""

@@ -116,6 +116,7 @@ ALONE: dict[str, Mixture] = {
     "steps-by-count": Mixture(work=replace(OWN_NOISE, counts_records=True), claims_privacy=True),
     "both-roles": Mixture(work=CUT, body_host="apart", deployed=True),
     "split-uncovered": replace(staged(CLIP, noise()), work=CUT, claims_privacy=True),
+    "seeded-cut-noise": Mixture(work=CUT, body_host="coordinator", noisy_cut=True, deployed=True),
     "relay-combines-nothing": replace(staged(CLIP), work=replace(CUT, relays=True)),
     "unsent-protected": replace(staged(CLIP), work=replace(CUT, updates=False)),
     "mixed-records": Mixture(work=replace(OWN_NOISE, mixes_records=True), claims_privacy=True),

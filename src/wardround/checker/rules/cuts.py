@@ -27,6 +27,10 @@ def _unsent(mixture: Mixture) -> Sequence[str]:
     return [f"{mixture.work.name} with {', '.join(names)}"] if not mixture.work.updates and names else []
 
 
+def _seeded_noise(mixture: Mixture) -> Sequence[str]:
+    return ["noise_sd in [split]"] if mixture.noisy_cut and mixture.deployed else []
+
+
 CUTS = (
     Rule(
         "both-roles",
@@ -40,6 +44,12 @@ CUTS = (
         "activations and gradients leave the sites without noise, and the claim would not cover them",
         "remove [privacy], or train the network as a whole",
         _uncovered,
+    ),
+    Rule(
+        "seeded-cut-noise",
+        "noise at the cut comes from the plan's seed, which the body host knows, and could take it off again",
+        "cut deeper, or decorrelate; noise_sd is for simulations",
+        _seeded_noise,
     ),
     Rule(
         "relay-combines-nothing",

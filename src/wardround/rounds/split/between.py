@@ -46,6 +46,7 @@ class Between:
             for site in sites:
                 yield self._ended(answers.pop(site))
         elif op == EVALUATE:
+            self.host.begin_looks()
             answers = self._together(sites, op, body, timeout_s)
             yield from (answers.pop(site) for site in sites)
         else:

@@ -12,7 +12,7 @@ import torch
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Aggregate, Tensors, Update, in_group, of_group
+from wardround.core.update import Aggregate, Tensors, Update, all_finite, in_group, of_group
 from wardround.errors import RunError, WireError
 from wardround.rounds.digests import digest_of
 from wardround.rounds.plan import Plan
@@ -28,6 +28,8 @@ from wardround.tasks.start import start_from
 
 KIND = "body"
 _ONE = "one"
+MOST_LOOKS = 4
+"""How often a site may look at each of its images in one evaluation: metrics and pictures ask for some twice."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ class BodyHost:
             last_round: the last completed round; -1 before the first.
 
         Raises:
-            RunError: the body of that round is gone.
+            SiteError: the body of that round is gone.
         """
         body, rules = plan.composed().body, plan.split
         if body is None or rules is None:
@@ -89,6 +91,7 @@ class BodyHost:
         self._facts = facts
         self._store = store
         self._seats: dict[str, _Seat] = {}
+        self._looked: dict[str, int] = {}
         self._shared: Trainee | None = None
         self._saved: tuple[str, Any] | None = None
         kept = store.read(last_round)
@@ -120,6 +123,10 @@ class BodyHost:
             self._shared = self._trainee(self._network, weights, _ONE)
             bodies = dict.fromkeys(ctx.cohort, self._shared)
         self._seats = {site: _Seat(body, self.steps(site)) for site, body in bodies.items()}
+
+    def begin_looks(self) -> None:
+        """Prepare for sites that look at their validation or test images once more."""
+        self._looked = {}
 
     def turns(self, sites: Sequence[str]) -> list[str]:
         """Return `sites` in the order in which they take turns in this round; the same however often it is asked."""
@@ -167,12 +174,17 @@ class BodyHost:
 
         Returns:
             What the round's record says of it; see `RoundRecord.split`.
+
+        Raises:
+            RunError: the body is not finite any more.
         """
         self._saved = None
         if self._shared is not None:
             total = Aggregate(self._shared.change(), 1.0, tuple(sites))
         else:
             total = self._combined(ctx, sites)
+        if not all_finite(total.tensors.values()):
+            raise RunError("the body diverged: lower training.learning_rate")
         self._state = self.work.server.apply(self._state, total.mean(), replace(ctx, cohort=total.sites))
         self._optimisers |= self._memories(sites) if self.plan.training.keep_optimiser else {}
         self._seats, self._shared = {}, None
@@ -214,6 +226,10 @@ class BodyHost:
         return seat.body.backward(site, gradient, progress)
 
     def _look(self, site: str, activation: torch.Tensor) -> torch.Tensor:
+        held = max(self._facts[site]["num_val"], self._facts[site]["num_test"])
+        self._looked[site] = self._looked.get(site, 0) + len(activation)
+        if self._looked[site] > MOST_LOOKS * held:
+            raise WireError(f"the site looks at its {held} images more than {MOST_LOOKS} times over")
         if self._idle is None:
             self._idle = copy.deepcopy(self._network).eval()
             load_weights(self._idle, self.weights)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from wardround.core.codec import Message
 from wardround.errors import SiteError
 from wardround.rounds.split.asks import Wire
@@ -19,11 +21,13 @@ class Speaker:
     Attributes:
         bench: holds head and tail.
         wire: what crosses the cut.
+        seed: of what an operation draws that has no seed of its own: noise on what is only looked at.
     """
 
-    def __init__(self, bench: Workbench, wire: Wire) -> None:
+    def __init__(self, bench: Workbench, wire: Wire, seed: int) -> None:
         self.bench = bench
         self.wire = wire
+        self.seed = seed
         self._talk: Conversation | None = None
 
     def around(self, operation: Operation) -> Operation:
@@ -32,11 +36,16 @@ class Speaker:
         def begin(body: Message) -> Message:
             if self._talk is not None:
                 self._talk.abandon()
-            self._talk = Conversation(self.wire, lambda: operation(body))
+            self._talk = Conversation(self.wire, lambda: self._carried_out(operation, body))
             self.bench.connect(self._talk)
             return self._talk.begin()
 
         return begin
+
+    def _carried_out(self, operation: Operation, body: Message) -> Message:
+        torch.set_num_threads(1)  # as in `Workbench`; a new thread may not have heard of it
+        torch.manual_seed(self.seed)
+        return operation(body)
 
     def go_on(self, body: Message) -> Message:
         """Go on with the body's answer.

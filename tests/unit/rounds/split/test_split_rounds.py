@@ -13,10 +13,11 @@ import tiny
 
 from wardround.core.codec import Message
 from wardround.core.update import Tensors
-from wardround.errors import QuorumLost
+from wardround.errors import QuorumLost, RunError
 from wardround.rounds.digests import digest_of
 from wardround.rounds.plan import Plan
 from wardround.rounds.split.asks import ASK, is_ask
+from wardround.rounds.split.trainee import Trainee
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "momentum": {},
@@ -53,8 +54,9 @@ def test_with_one_site_every_order_is_plain_training(tmp_path: Path, algorithm: 
 
 
 def test_orders_differ_where_there_is_more_than_one_site(tmp_path: Path) -> None:
+    small = {"steps": 1}  # of two batches: three rounds, because DC-SFL corrects from the third on
     digests = {
-        name: digest_of(cut_sites.run(cut_sites.plan(name, rounds=3), tmp_path / name)[0].weights)
+        name: digest_of(cut_sites.run(cut_sites.plan(name, rounds=3, training=small), tmp_path / name)[0].weights)
         for name in cut_sites.SPLITTING
     }
     assert len(set(digests.values())) == len(digests), digests
@@ -340,3 +342,21 @@ def test_a_sealed_run_resumed_after_a_stop_is_the_same_run(tmp_path: Path) -> No
     resumed, _, _ = cut_sites.run(plan, tmp_path / "stopped", journal=journal)
     assert resumed.model_sha256 == whole.model_sha256
     assert [record.split for record in resumed.records] == [record.split for record in whole.records]
+
+
+def test_how_often_a_site_may_look_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardround.rounds.split.body_host.MOST_LOOKS", 0)
+    with pytest.raises(RunError, match="north: the site looks at its 8 images more than 0 times over"):
+        cut_sites.run(cut_sites.plan("splitfed_v1", rounds=1), tmp_path)
+
+
+def test_noise_on_what_is_only_looked_at_is_the_same_on_every_way(tmp_path: Path) -> None:
+    plan = cut_sites.plan("splitfed_v1", {"noise_sd": 1.0}, rounds=1)
+    results = [cut_sites.run(plan, tmp_path / str(encoded), encoded=encoded)[0] for encoded in (True, False)]
+    assert results[0].test.pooled == results[1].test.pooled
+
+
+def test_a_body_that_is_not_finite_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainee, "change", lambda self: {"net/x": np.full(2, np.nan, np.float32)})
+    with pytest.raises(RunError, match="the body diverged"):
+        cut_sites.run(cut_sites.plan("interleaved", rounds=1), tmp_path)
