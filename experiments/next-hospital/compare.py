@@ -104,9 +104,21 @@ def held_out(
 
 
 def results_of(
-    folder: Folder, choices: Sequence[Choice], names: Sequence[str], seeds: Sequence[int], rounds: Sequence[int]
+    folder: Folder,
+    choices: Sequence[Choice],
+    names: Sequence[str],
+    seeds: Sequence[int],
+    compared: Mapping[int, Sequence[int]],
 ) -> dict[str, Any]:
-    """Compute every method's figures at the held-out sites, and the paired differences of the choice to FedAvg."""
+    """Compute every method's figures at the held-out sites, and the paired differences of the choice to FedAvg.
+
+    Args:
+        folder: of a run.
+        choices: one for each site.
+        names: of the methods that are done.
+        seeds: of their runs.
+        compared: rounds -> seeds with which the choice is compared to FedAvg.
+    """
     chosen = {choice.site: choice.method for choice in choices}
     methods = {method: _figures(folder, dict.fromkeys(SITES, method), seeds) for method in names}
     taking_part = [
@@ -114,7 +126,7 @@ def results_of(
     ]
     return {
         "seeds": list(seeds),
-        "rounds": list(rounds),
+        "rounds": {str(number): list(used) for number, used in compared.items()},
         "auc_classes": {site: _classes(folder(FEDAVG, (site,), seeds[0]), site) for site in SITES},
         "images": {site: len(at_site(folder(FEDAVG, (site,), seeds[0]), site)) for site in SITES},
         "methods": methods | {"chosen among training sites": _figures(folder, chosen, seeds)},
@@ -128,7 +140,7 @@ def results_of(
         if len(taking_part) == len(seeds)
         else None,
         "chosen": chosen,
-        "differences": [row for number in rounds for row in _differences(folder, chosen, seeds, number)],
+        "differences": [row for number, used in compared.items() for row in _differences(folder, chosen, used, number)],
     }
 
 
@@ -162,6 +174,7 @@ def _differences(folder: Folder, chosen: Mapping[str, str], seeds: Sequence[int]
             rows.append(
                 {
                     "rounds": rounds,
+                    "seeds": len(seeds),
                     "where": where,
                     "statistic": name,
                     "mean": found.value,
@@ -212,7 +225,7 @@ def markdown(results: dict[str, Any]) -> str:
     for name, title in (("auc", "AUC"), ("malignant_auc", "AUC, malignant against benign")):
         lines += [
             f"{title} at the site that was left out, mean over {len(results['seeds'])} seeds "
-            f"({results['rounds'][0]} rounds of a tenth of a pass):",
+            f"({next(iter(results['rounds']))} rounds of a tenth of a pass):",
             "",
             f"| method | {' | '.join(SITES)} | mean ± sd | worst site |",
             "|" + "---|" * (3 + len(SITES)),
@@ -228,15 +241,14 @@ def markdown(results: dict[str, Any]) -> str:
         lines.append("")
     lines += ["Chosen on the training sites alone: " + _chosen(results) + ".", ""]
     lines += [
-        "| chosen - fedavg | statistic | rounds | difference (95% interval) | aim | verdict |",
-        "|---|---|---|---|---|---|",
+        "| chosen - fedavg | statistic | rounds | seeds | difference (95% interval) | aim | verdict |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in results["differences"]:
         aim = "" if row["aim"] is None else f"≥ {row['aim']:+.3f}"
         interval = f"{row['mean']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
-        lines.append(
-            f"| {row['where']} | {row['statistic']} | {row['rounds']} | {interval} | {aim} | {row['verdict']} |"
-        )
+        cells = (row["where"], row["statistic"], row["rounds"], row["seeds"], interval, aim, row["verdict"])
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "Classes that ten or more lesions of the site show, averaged in its AUC:", ""]
     lines += [
         f"- {site} ({results['images'][site]} images): {', '.join(classes)}"

@@ -23,11 +23,11 @@ def _methods() -> dict[str, Plan]:
     by_site = Mean("uniform")  # one vote for each site, as in both papers
     return {
         FEDAVG: base,
+        "vrex": replace(base, algorithm=VRex()),
         "and-mask": replace(base, algorithm=AndMask(), aggregator=by_site),
         "fedgma": replace(base, algorithm=FedGma(), aggregator=by_site),
         "fedsr": replace(base, algorithm=FedSr()),
         "irm": replace(base, algorithm=Irm()),
-        "vrex": replace(base, algorithm=VRex()),
         "logit-adjusted": replace(base, algorithm=LogitAdjusted()),
         "fedbn": replace(base, algorithm=FedBn()),
         "fedprox": replace(base, algorithm=FedProx(0.1)),

@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ SEEDS = (11, 12, 13, 14, 15)
 CHOICE_SEEDS = (1,)
 ROUNDS = 60
 LONG_ROUNDS = 120
+LONG_SEEDS = SEEDS[:3]
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ class Runs:
                 for site in SITES:
                     self.make(method, (site,), seed)
 
-    def has(self, method: str, sites: Iterable[str], rounds: int = ROUNDS) -> bool:
+    def has(self, method: str, sites: Iterable[str], seeds: Sequence[int] = SEEDS, rounds: int = ROUNDS) -> bool:
         """Whether a method is done with every seed at each of the sites."""
-        return all(RunFolder(self.folder(method, (s,), seed, rounds)).is_done() for s in sites for seed in SEEDS)
+        return all(RunFolder(self.folder(method, (s,), seed, rounds)).is_done() for s in sites for seed in seeds)
 
 
 def inner_sites(runs: Runs, site: str) -> tuple[str, ...]:
@@ -84,9 +85,9 @@ def inner_runs(inner: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, tuple[s
             yield from ((method, pair, seed) for pair in pairs)
 
 
-def own_runs(chosen: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+def own_runs(chosen: Mapping[str, str], seeds: Sequence[int] = SEEDS) -> Iterator[tuple[str, str, int]]:
     """Yield method, site and seed of the runs that the choice is judged by."""
-    for seed in SEEDS:
+    for seed in seeds:
         yield from ((method, site, seed) for site, method in chosen.items())
 
 
@@ -110,15 +111,17 @@ def main() -> None:
     if not arguments.so_far:
         for method, site, seed in own_runs(chosen):
             runs.make(method, (site,), seed)
-        for method, site, seed in own_runs(chosen):
+        for method, site, seed in own_runs(chosen, LONG_SEEDS):
             runs.make(FEDAVG, (site,), seed, LONG_ROUNDS)
             runs.make(method, (site,), seed, LONG_ROUNDS)
         runs.make_all(methods)
         for seed in SEEDS:
             runs.make(FEDAVG, (), seed)
     done = [method for method in methods if runs.has(method, SITES)]
-    long = all(runs.has(each, [site], LONG_ROUNDS) for site, method in chosen.items() for each in (FEDAVG, method))
-    results = results_of(runs.folder, choices, done, SEEDS, (ROUNDS, LONG_ROUNDS) if long else (ROUNDS,))
+    pairs = [(each, site) for site, method in chosen.items() for each in (FEDAVG, method)]
+    long = all(runs.has(method, [site], LONG_SEEDS, LONG_ROUNDS) for method, site in pairs)
+    compared = {ROUNDS: SEEDS} | ({LONG_ROUNDS: LONG_SEEDS} if long else {})
+    results = results_of(runs.folder, choices, done, SEEDS, compared)
     write(results, choices, runs.out / "cpu.jsonl")
 
 
