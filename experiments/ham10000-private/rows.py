@@ -165,6 +165,12 @@ class Runner:
         """Return the CPU seconds that were noted as `name`."""
         return float((self.out / f"{name}.cpu").read_text())
 
+    def features_cpu_s(self, plan: Plan) -> float:
+        """Return the CPU seconds of the features of all images, as noted for networks of the plan's kind."""
+        kind = type(plan.model).__name__
+        found = [float(path.read_text()) for path in self.out.glob(f"features-{kind}*.cpu")]
+        return max(found, default=0.0) if plan.trains_on_features else 0.0
+
     def _prepare(self, plan: Plan) -> None:
         """Hold the plan's images, so that nothing is computed of them twice, and compute their features."""
         key = (plan.data.source, plan.model)

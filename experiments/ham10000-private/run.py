@@ -80,14 +80,12 @@ def compare(runner: Runner) -> dict[str, Any]:
     floor = site_prior_floor(runner)
     short = [name for name, runs in found.items() if len(runs) < CATALOGUE[name].seeds]
     pairs = [(name, row.yardstick) for name, row in CATALOGUE.items() if row.yardstick] + list(EXTRA)
-    features = [float(path.read_text()) for path in runner.out.glob("features-*.cpu")]
     return {
         "seeds": list(SEEDS),
         "test": {"images": len(origins)},
         "missing": [name for name in short if name not in QUOTED],
         "quoted": {name: quoted(name) for name in short if name in QUOTED},
         "floor": {name: float(statistic(floor, np.ones(len(floor)))) for name, statistic in statistics.items()},
-        "features_cpu_s": max(features, default=0.0),
         "rows": {name: figures(runner, name, runs, statistics) for name, runs in found.items() if runs},
         "differences": [
             difference(name, other, key, statistics[key], found)
@@ -141,7 +139,7 @@ def figures(
         **{key: spread(each) for key, each in values.items()},
         **{key: summary["privacy"][key] for key in ("epsilon", "delta", "unit")},
         "cpu_s": float(np.median([runner.cpu_s(f"{name}-{seed}") for seed in runs])),
-        "on_features": plan.trains_on_features,
+        "features_cpu_s": runner.features_cpu_s(plan),
         "pooled": plan.composed().pooled,
         "bytes_up": summary["bytes"]["up"],
         "bytes_down": summary["bytes"]["down"],

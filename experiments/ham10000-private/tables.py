@@ -71,7 +71,7 @@ def _difference(row: Results) -> str:
 def cpu_s(results: Results, name: str) -> float:
     """Return a row's CPU seconds, with those of its features."""
     row = results["rows"][name]
-    return float(row["cpu_s"]) + (float(results["features_cpu_s"]) if row["on_features"] else 0.0)
+    return float(row["cpu_s"]) + float(row["features_cpu_s"])
 
 
 def aims(results: Results) -> Iterator[str]:
