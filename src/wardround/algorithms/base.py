@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import nn
 
+from wardround.algorithms.personal import Personal, nothing
+from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.privacy import Event
 from wardround.tasks import Task
-
-if TYPE_CHECKING:
-    from wardround.algorithms.training import Training
-
-Personal = Callable[[nn.Module], frozenset[str]]
-"""Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ class Algorithm:
 
     local: LocalWork
     server: ServerStep
-    personal: Personal = field(default=lambda _: frozenset())
+    personal: Personal = nothing
     pooled: bool = False
     body: BodyWork | None = None
     relayed: bool = False

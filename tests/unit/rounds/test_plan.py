@@ -105,6 +105,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
     ("SplitFedV2", "personal"): "norms",
     ("Interleaved", "personal"): "norms",
+    ("FlatCnn", "activation"): "tanh",
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
