@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from wardround.errors import DataError, RunFolderError
-from wardround.metrics.clinical import Predictions
 from wardround.metrics.intervals import Description, Estimate
+from wardround.metrics.measures import Outcome, measures_of
+from wardround.report.looks import Looks, looks_of
+from wardround.report.values import count, number, text, texts
 from wardround.rounds.record import RoundRecord
 
 SCHEMA_VERSION = 1
@@ -61,7 +62,7 @@ class Results:
         malignant: those that count as malignant.
         pooled: metrics over all test images.
         sites: metrics on each site's own test images.
-        confusion: site -> int64 ``(C, C)``, rows true, columns predicted.
+        confusion: site -> int64 ``(C, C)``, rows true, columns predicted; empty for other tasks than classification.
         facts: site -> what it holds; under ``central`` alone for a pooled run.
         not_tested: site -> why it is missing from `sites`.
         privacy: the ``privacy`` table as it stands in the summary.
@@ -70,10 +71,13 @@ class Results:
         seconds: phase -> seconds at the coordinator.
         personal: number of weight arrays that stayed at the sites.
         model_sha256: of ``model.safetensors``.
-        predictions: pooled test predictions; ``None`` where they did not leave the sites.
+        predictions: what was said of each test image, pooled; ``None`` where that did not leave the sites.
         floor: see `Floor`; ``None`` if none was computed.
         confirmed: sites that heard the end of the ledger from each other; ``None`` if the summary does not say.
         signing_troubles: what went wrong when the sites signed that end.
+        task: what was learned, by its name in the plan.
+        looks: site -> what its test images look like; empty where that did not leave the sites.
+        feature_distances: site -> other site -> distance of their mean features; likewise.
     """
 
     classes: tuple[str, ...]
@@ -89,10 +93,13 @@ class Results:
     seconds: Mapping[str, float]
     personal: int
     model_sha256: str
-    predictions: Predictions | None = None
+    predictions: Outcome | None = None
     floor: Floor | None = None
     confirmed: tuple[str, ...] | None = None
     signing_troubles: tuple[str, ...] = ()
+    task: str = "classification"
+    looks: Mapping[str, Looks] = field(default_factory=dict)
+    feature_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,11 @@ class Run:
     def algorithm(self) -> str:
         """Name of the algorithm in the plan."""
         return str(self.plan["algorithm"]["name"])
+
+    @property
+    def task(self) -> str:
+        """Name of what is learned, as the plan has it."""
+        return str(self.plan.get("task", {"name": "classification"})["name"])
 
     @property
     def min_positives(self) -> int:
@@ -212,11 +224,11 @@ def _records(content: bytes) -> list[RoundRecord]:
     records = [RoundRecord.from_json(json.loads(line)) for line in content.split(b"\n")[:-1]]
     for record in records:
         for said in record.accepted.values():
-            _number(said["loss"]), _number(said["seconds"]), _count(said["bytes"]), _count(said["num_examples"])
+            number(said["loss"]), number(said["seconds"]), count(said["bytes"]), count(said["num_examples"])
         for values in record.validation.values():
-            _ = [value is None or _number(value) for value in values.values()]
-        _ = [_text(reason) for reason in (*record.failed.values(), *record.events)]
-        _count(record.round), _count(record.bytes_up), _count(record.bytes_down)
+            _ = [value is None or number(value) for value in values.values()]
+        _ = [text(reason) for reason in (*record.failed.values(), *record.events)]
+        count(record.round), count(record.bytes_up), count(record.bytes_down)
     return records
 
 
@@ -232,38 +244,48 @@ def _run(
         raise ValueError("it says the run is done, but rounds.jsonl holds no round")
     return Run(
         path=path,
-        name=_text(summary["name"]),
+        name=text(summary["name"]),
         plan=plan,
         plan_text=plan_text,
-        plan_digest=_text(summary["plan_digest"]),
+        plan_digest=text(summary["plan_digest"]),
         records=records,
-        reason="" if done else _text(summary["reason"]),
-        versions={_text(package): _text(version) for package, version in summary["versions"].items()},
+        reason="" if done else text(summary["reason"]),
+        versions={text(package): text(version) for package, version in summary["versions"].items()},
         results=_results(summary) if done else None,
-        beside=_texts(summary.get("beside", ())),
+        beside=texts(summary.get("beside", ())),
     )
 
 
 def _results(summary: Mapping[str, Any]) -> Results:
-    classes = _texts(summary["classes"])
+    classes = texts(summary["classes"])
+    task = text(summary.get("task", "classification"))
+    measures_of(task)
     tested = {site: _description(summary, "sites", site) for site in summary["metrics"]["sites"]}
     return Results(
         classes=classes,
-        malignant=_texts(summary["malignant"]),
+        malignant=texts(summary["malignant"]),
         pooled=_description(summary, "pooled"),
         sites=tested,
-        confusion={site: _square(summary["confusion"][site], len(classes)) for site in tested},
+        confusion={
+            site: _square(summary["confusion"][site], len(classes)) for site in tested if task == "classification"
+        },
         facts={site: _facts(said, len(classes)) for site, said in summary["sites"].items()},
-        not_tested={_text(site): _text(reason) for site, reason in summary["not_tested"].items()},
+        not_tested={text(site): text(reason) for site, reason in summary["not_tested"].items()},
         privacy={key: summary["privacy"][key] for key in ("epsilon", "delta", "unit", "covered", "not_covered")},
-        bytes_up=_count(summary["bytes"]["up"]),
-        bytes_down=_count(summary["bytes"]["down"]),
-        seconds={_text(phase): _number(seconds) for phase, seconds in summary["seconds"].items()},
+        bytes_up=count(summary["bytes"]["up"]),
+        bytes_down=count(summary["bytes"]["down"]),
+        seconds={text(phase): number(seconds) for phase, seconds in summary["seconds"].items()},
         personal=len(summary["personal"]),
-        model_sha256=_text(summary["model_sha256"]),
+        model_sha256=text(summary["model_sha256"]),
         floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
-        confirmed=_texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
-        signing_troubles=_texts(summary["ledger"]["events"]) if "ledger" in summary else (),
+        confirmed=texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
+        signing_troubles=texts(summary["ledger"]["events"]) if "ledger" in summary else (),
+        task=task,
+        looks={text(site): looks_of(said) for site, said in summary.get("drift", {}).get("looks", {}).items()},
+        feature_distances={
+            text(site): {text(other): number(far) for other, far in row.items()}
+            for site, row in summary.get("drift", {}).get("features", {}).items()
+        },
     )
 
 
@@ -273,20 +295,20 @@ def _description(summary: Mapping[str, Any], *where: str) -> Description:
         values, intervals, tested = values[key], intervals[key], tested[key]
     return Description(
         metrics={name: _estimate(value, intervals[name]) for name, value in values.items()},
-        auc_classes=_texts(tested["auc_classes"]),
-        num_examples=_count(tested["examples"]),
-        num_groups=_count(tested["groups"]),
+        auc_classes=texts(tested["auc_classes"]),
+        num_examples=count(tested["examples"]),
+        num_groups=count(tested["groups"]),
     )
 
 
 def _estimate(value: Any, interval: Any) -> Estimate:
-    low, high = (None, None) if interval is None else (_number(interval[0]), _number(interval[1]))
-    return Estimate(None if value is None else _number(value), low, high)
+    low, high = (None, None) if interval is None else (number(interval[0]), number(interval[1]))
+    return Estimate(None if value is None else number(value), low, high)
 
 
 def _floor(said: Mapping[str, Any]) -> Floor:
     interval = None if said["low"] is None or said["high"] is None else (said["low"], said["high"])
-    return Floor(_estimate(said["auc"], interval), _text(said["what"]))
+    return Floor(_estimate(said["auc"], interval), text(said["what"]))
 
 
 def _facts(said: Mapping[str, Any], width: int) -> SiteFacts:
@@ -294,52 +316,29 @@ def _facts(said: Mapping[str, Any], width: int) -> SiteFacts:
     if counts is not None and len(counts) != width:
         raise ValueError(f"label_counts has {len(counts)} numbers for {width} classes")
     return SiteFacts(
-        _count(said["num_train"]),
-        _count(said["num_val"]),
-        _count(said["num_test"]),
-        None if counts is None else tuple(_count(number) for number in counts),
+        count(said["num_train"]),
+        count(said["num_val"]),
+        count(said["num_test"]),
+        None if counts is None else tuple(count(number) for number in counts),
     )
 
 
 def _square(rows: Sequence[Sequence[Any]], width: int) -> np.ndarray:
-    counts = np.array([[_count(number) for number in row] for row in rows], dtype=np.int64)
+    counts = np.array([[count(number) for number in row] for row in rows], dtype=np.int64)
     if counts.shape != (width, width):
         raise ValueError(f"a confusion matrix has shape {counts.shape}, not {(width, width)}")
     return counts
 
 
-def _predictions(path: Path, results: Results) -> Predictions:
+def _predictions(path: Path, results: Results) -> Outcome:
     import safetensors.numpy
     from safetensors import SafetensorError
 
-    def read(content: bytes) -> Predictions:
+    def read(content: bytes) -> Outcome:
         arrays = safetensors.numpy.load(content)
-        said, labels, groups = (arrays[name] for name in ("probabilities", "labels", "groups"))
-        return Predictions(said, labels, groups, results.classes, results.malignant)
+        return measures_of(results.task, results.classes, results.malignant).outcome(arrays, arrays["groups"])
 
     try:
         return _parsed(path, read)
     except (SafetensorError, DataError) as error:
         raise RunFolderError(f"{path} is damaged: {error}") from None
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(_text(value) for value in values)

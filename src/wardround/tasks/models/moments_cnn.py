@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -47,6 +48,8 @@ class MomentsCnn:
             this, so that a larger one learns more slowly and is moved less by noise.
         scale: factor on what the head is fed, > 0.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     widths: tuple[int, ...] = (8, 8)
     inertia: float = 10.0

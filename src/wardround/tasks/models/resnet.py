@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from wardround.errors import PlanError
+from wardround.tasks.models.light import check_light, without_light
 
 MAX_GROUPS = 8
 STEMS = ("small", "large")
@@ -35,10 +36,13 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class _ResNet:
+    answers: ClassVar[tuple[str, ...]] = ("image",)
+
     width: int
     dropout: float = 0.0
     stem: str = "small"
     stem_stride: int = 2
+    light: str = "kept"
 
     blocks: ClassVar[tuple[int, int, int, int]]
     bottleneck: ClassVar[bool]
@@ -53,10 +57,14 @@ class _ResNet:
             raise PlanError(f'model stem = "{self.stem}" is unknown: choose "small" or "large"')
         if self.stem_stride not in (1, 2):
             raise PlanError(f"model stem_stride = {self.stem_stride} is unknown: choose 1 or 2")
+        check_light(self.light)
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)`` to logits ``(B, classes)``."""
-        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=self._stem(channels))
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        if self.light != "kept":
+            stages["light"] = nn.Sequential(*without_light(self.light))
+        stages["stem"] = self._stem(channels)
         fan_in = self.width
         for index, count in enumerate(self.blocks):
             planes = self.width * 2**index
@@ -79,7 +87,7 @@ class _ResNet:
         large = self.stem == "large"
         first = _convolution(channels, self.width, 7 if large else 3, self.stem_stride)
         pool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
-        return nn.Sequential(first, _norm(self.width), nn.ReLU(), pool)
+        return nn.Sequential(first, group_norm(self.width), nn.ReLU(), pool)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class ResNet18(_ResNet):
         dropout: probability with which a pooled feature is zeroed while training.
         stem: "small", a 3x3 convolution, for images up to about 96 px; "large", 7x7 and a max pooling that halves.
         stem_stride: stride of the stem's convolution, 1 or 2; 1 sees more and takes up to four times as long.
+        light: ``kept``; ``grey_world`` takes each image's own colour cast away, ``centred`` its brightness, too.
     """
 
     width: int = 16
@@ -107,6 +116,7 @@ class ResNet50(_ResNet):
         dropout: probability with which a pooled feature is zeroed while training.
         stem: "small", a 3x3 convolution, for images up to about 96 px; "large", 7x7 and a max pooling that halves.
         stem_stride: stride of the stem's convolution, 1 or 2; 1 sees more and takes up to four times as long.
+        light: ``kept``; ``grey_world`` takes each image's own colour cast away, ``centred`` its brightness, too.
     """
 
     width: int = 64
@@ -116,23 +126,23 @@ class ResNet50(_ResNet):
 
 def _basic(fan_in: int, planes: int, stride: int) -> nn.Module:
     return nn.Sequential(
-        *(_convolution(fan_in, planes, 3, stride), _norm(planes), nn.ReLU()),
-        *(_convolution(planes, planes, 3, 1), _norm(planes)),
+        *(_convolution(fan_in, planes, 3, stride), group_norm(planes), nn.ReLU()),
+        *(_convolution(planes, planes, 3, 1), group_norm(planes)),
     )
 
 
 def _bottleneck(fan_in: int, planes: int, stride: int) -> nn.Module:
     return nn.Sequential(
-        *(_convolution(fan_in, planes, 1, 1), _norm(planes), nn.ReLU()),
-        *(_convolution(planes, planes, 3, stride), _norm(planes), nn.ReLU()),
-        *(_convolution(planes, planes * 4, 1, 1), _norm(planes * 4)),
+        *(_convolution(fan_in, planes, 1, 1), group_norm(planes), nn.ReLU()),
+        *(_convolution(planes, planes, 3, stride), group_norm(planes), nn.ReLU()),
+        *(_convolution(planes, planes * 4, 1, 1), group_norm(planes * 4)),
     )
 
 
 def _shortcut(fan_in: int, fan_out: int, stride: int) -> nn.Module:
     if fan_in == fan_out and stride == 1:
         return nn.Identity()
-    return nn.Sequential(_convolution(fan_in, fan_out, 1, stride), _norm(fan_out))
+    return nn.Sequential(_convolution(fan_in, fan_out, 1, stride), group_norm(fan_out))
 
 
 def _convolution(fan_in: int, fan_out: int, size: int, stride: int) -> nn.Conv2d:
@@ -141,6 +151,7 @@ def _convolution(fan_in: int, fan_out: int, size: int, stride: int) -> nn.Conv2d
     return layer
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a GroupNorm of as many groups, up to `MAX_GROUPS`, as divide `channels`."""
     groups = max(count for count in range(1, MAX_GROUPS + 1) if channels % count == 0)
     return nn.GroupNorm(groups, channels)

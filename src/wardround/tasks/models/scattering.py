@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import combinations
+from typing import ClassVar
 
 import safetensors.torch
 import torch
@@ -45,6 +46,8 @@ class Scattering:
         scale: factor on the features, > 0. Under `dpsgd` a larger one leaves less of a clipped gradient to the head's
             biases, whose inputs are 1.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     order: int = 2
     hidden: int = 0
