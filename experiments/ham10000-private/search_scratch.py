@@ -125,7 +125,7 @@ def fitted(setting: Setting, task: Classification, kept: LabelledImages, held: L
         for name, value in weights.items():
             value.copy_(average[name])
     last = setting.rounds // 4
-    found = task.predict(network, held).probabilities
+    found = task.evaluate(network, held).probabilities
     return Fitted(found, float(np.mean(signals[-last:])), float(np.mean(lengths[-last:])))
 
 
