@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE))
 
 from measure import QUIET, Report, Row, described, finish, options, read, run_child, table  # noqa: E402
 
-BENCHMARKS = ("startup", "federation-cost", "scale", "engine-overhead", "sealed-sum")
+BENCHMARKS = ("startup", "federation-cost", "scale", "engine-overhead", "sealed-sum", "split")
 TIMEOUT_S = 1800.0
 
 

@@ -18,6 +18,8 @@ from wardround.ledger.log import Log
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
+from wardround.rounds.split.body_host import KIND
+from wardround.rounds.store import SiteStore
 
 Tamper = Callable[[str, str, Message], Message | str | bytes]
 """``(op, site, answer) -> another answer, a failure, or the bytes of a frame``."""
@@ -58,6 +60,10 @@ class Memory:
 
     def keep_checkpoint(self, note: bytes) -> None:
         self.note = note
+
+    def body_store(self) -> SiteStore:
+        self.folder = self.folder or Path(tempfile.mkdtemp())
+        return SiteStore(self.folder.with_name(self.folder.name + ".body"), KIND)
 
 
 class Tampering:

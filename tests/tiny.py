@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
+from wardround.data.masks import Masks
 from wardround.data.sites import SiteData
 from wardround.fabric.local import LocalFabric, Opener
 from wardround.rounds.plan import Plan
@@ -51,6 +53,40 @@ def images(count: int = 12, site: str = "east", seed: int = 0, public: bool = Tr
     )
 
 
+def masked(count: int = 12, site: str = "east", seed: int = 0, public: bool = True) -> LabelledImages:
+    """Return noise with a light square somewhere, and where it is as the mask; every fourth has none."""
+    rng = np.random.default_rng([seed, *site.encode()])
+    masks = np.zeros((count, 16, 16), np.uint8)
+    for mask, corner in zip(masks, rng.integers(0, 9, (count, 2)), strict=True):
+        mask[corner[0] : corner[0] + 7, corner[1] : corner[1] + 7] = 1
+    masks[3::4] = 0
+    pixels = rng.integers(0, 150, (count, 16, 16, 3)) + 100 * masks[..., None]
+    return replace(
+        images(count, site, seed, public),
+        pixels=pixels.astype(np.uint8),
+        masks=Masks(masks, ("paper", "square"), np.full((count, 2), 0.5)),
+    )
+
+
+def degraded(count: int = 12, site: str = "east", seed: int = 0, public: bool = True) -> LabelledImages:
+    """Return grey squares, and the same with noise to be fed."""
+    found = masked(count, site, seed, public)
+    clean = (60 + 120 * found.masks.values).astype(np.uint8)[..., None]
+    noise = np.random.default_rng([seed, 9]).normal(0, 25, clean.shape)
+    seen = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+    return replace(found, pixels=clean, masks=None, degraded=seen)
+
+
+def degraded_data(site: str, num_train: int = 12, public: bool = True) -> SiteData:
+    """Return a site's three parts, degraded."""
+    return SiteData(*(degraded(count, site, seed, public) for seed, count in ((1, num_train), (2, 6), (3, 8))))
+
+
+def masked_data(site: str, num_train: int = 12, public: bool = True) -> SiteData:
+    """Return a site's three parts, with masks."""
+    return SiteData(*(masked(count, site, seed, public) for seed, count in ((1, num_train), (2, 6), (3, 8))))
+
+
 def site_data(site: str, num_train: int = 12, public: bool = True) -> SiteData:
     """Return a site's three parts, with patients of their own."""
     return SiteData(*(images(count, site, seed, public) for seed, count in ((1, num_train), (2, 6), (3, 8))))
@@ -70,6 +106,35 @@ def plan(**changes: Any) -> Plan:
     return parse(table)
 
 
+SEGMENT: dict[str, Any] = {
+    "task": {"name": "segmentation"},
+    "model": {
+        "name": "monai",
+        "network": "UNet",
+        "arguments": {"channels": [4, 8], "strides": [2], "norm": "INSTANCE"},
+    },
+}
+"""Tables of a tiny plan that learns masks."""
+
+
+RESTORE: dict[str, Any] = {**SEGMENT, "task": {"name": "restoration", "residual": True}}
+"""Tables of a tiny plan that learns to restore."""
+
+
+def segmenting(**changes: Any) -> Plan:
+    """Return a plan that learns masks in a moment; ``**RESTORE`` makes it restore."""
+    table: dict[str, Any] = {
+        "name": "tiny",
+        "rounds": 2,
+        **SEGMENT,
+        "training": {"steps": 2, "batch_size": 4, "momentum": 0.9},
+    }
+    table["evaluation"] = {"every": 0, "bootstrap": 0}
+    for key, value in changes.items():
+        table[key] = {**table.get(key, {}), **value} if isinstance(value, Mapping) else value
+    return parse(table)
+
+
 def task(classes: tuple[str, ...] = CLASSES) -> Classification:
     """Return what tiny sites learn."""
     return Classification(SmallCnn(8, 0.2), 3, classes)
@@ -78,21 +143,27 @@ def task(classes: tuple[str, ...] = CLASSES) -> Classification:
 def make_opener(plan_json: str, sizes: tuple[tuple[str, int], ...], stores: str, public: bool = True) -> Opener:
     """Return what opens tiny sites; importable, so that worker processes can be given it."""
     opened = from_json(plan_json)
-    return partial(_open, opened, dict(sizes), make_bench(opened), Path(stores), public)
+    make = partial(make_bench, opened)
+    return partial(_open, opened, dict(sizes), make if opened.split else cache(make), Path(stores), public)
 
 
 def make_bench(of: Plan) -> Workbench:
-    """Return the network that tiny sites share."""
-    return Workbench(Classification(of.model, 3, CLASSES), of.seed, of.training.parts)
+    """Return the network that tiny sites share; where it is cut, each has its own."""
+    images = _DATA[of.learns.name](NAMES[0]).test
+    task = of.learns.task(of.model, images.shape[2], *of.learns.names(images))
+    return Workbench(task, of.seed, of.training.parts, split=of.split)
 
 
-def _open(opened: Plan, sizes: Mapping[str, int], bench: Workbench, stores: Path, public: bool, name: str) -> Site:
+def _open(
+    opened: Plan, sizes: Mapping[str, int], make: Callable[[], Workbench], stores: Path, public: bool, name: str
+) -> Site:
     credentials = simulated(stores, sizes, name) if opened.needs_keys else None
     account = Account(stores / name / "spending.json", "tiny", opened.privacy.unit) if opened.privacy else None
-    data = site_data(name, sizes[name], public)
-    return Site(name, opened, data, bench, SiteStore(stores / name), credentials, account)
+    data = _DATA[opened.learns.name](name, sizes[name], public)
+    return Site(name, opened, data, make(), SiteStore(stores / name), credentials, account)
 
 
+_DATA = {"classification": site_data, "segmentation": masked_data, "restoration": degraded_data}
 SIZES = tuple((name, 8 + 4 * index) for index, name in enumerate(NAMES))
 
 

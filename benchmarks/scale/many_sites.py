@@ -48,7 +48,7 @@ class Synthetic:
 
     count: int
 
-    def load(self, root: Path | None) -> LabelledImages:
+    def load(self, root: Path | None, how: object = None) -> LabelledImages:
         """Return the images."""
         rng = np.random.default_rng(0)
         labels = np.arange(self.count) % 2

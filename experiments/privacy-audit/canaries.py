@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -43,6 +43,8 @@ SITES = ("east", "north", "west")
 @dataclass(frozen=True)
 class Linear:
     """One linear layer over all pixels."""
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network, all weights zero."""

@@ -28,12 +28,15 @@ _HOMES = {
     "LocalFabric": "fabric.local",
     "WorkerFabric": "fabric.workers",
     "Predictions": "metrics.clinical",
+    "Scores": "metrics.scores",
     "describe": "metrics.intervals",
+    "describe_scores": "metrics.intervals",
     "paired_difference": "metrics.intervals",
     "load": "study.spec",
     "parse": "study.spec",
     "train": "study.run",
     "predict": "study.predict",
+    "predict_images": "study.predict_images",
     "write_report": "report",
 }
 

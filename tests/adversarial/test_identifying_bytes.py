@@ -162,7 +162,7 @@ def test_a_site_whose_images_cannot_be_used_says_so_without_naming_them(
         raise DataError(f"{ward}/coast/{PATIENTS[0]}_0.dcm of {IDENTITY['PatientName']} is damaged: replace it")
 
     prepared_here(ward)
-    monkeypatch.setattr(LabelledImages, "batch", broken)
+    monkeypatch.setattr(LabelledImages, "fed", broken)
     with pytest.raises(WardroundError) as caught:
         train(parse(PLAN), tmp_path / "run", ward, workers=0, encoded=True)
     written = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())

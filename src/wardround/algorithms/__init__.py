@@ -18,6 +18,7 @@ from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.logit_adjusted import LogitAdjusted
 from wardround.algorithms.personal import everything, norms, personal
 from wardround.algorithms.scaffold import ControlVariates, WithVariates
+from wardround.algorithms.split import DcSfl, Interleaved, SplitFedV1, SplitFedV2, SplitFedV3, SplitLearning
 from wardround.algorithms.training import Training
 from wardround.algorithms.vrex import VRex
 from wardround.checker import Work
@@ -168,6 +169,12 @@ ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
     "fedrep": FedRep,
     "central": Central,
     "local": Local,
+    "split_learning": SplitLearning,
+    "splitfed_v1": SplitFedV1,
+    "splitfed_v2": SplitFedV2,
+    "splitfed_v3": SplitFedV3,
+    "dcsfl": DcSfl,
+    "interleaved": Interleaved,
 }
 """Names a plan may use in ``[algorithm] name = …``."""
 
@@ -178,6 +185,7 @@ __all__ = [
     "AndMask",
     "CalibratedDpSgd",
     "Central",
+    "DcSfl",
     "Ditto",
     "DpSgd",
     "FedAvg",
@@ -186,6 +194,7 @@ __all__ = [
     "FedProx",
     "FedRep",
     "FedSr",
+    "Interleaved",
     "Irm",
     "Local",
     "LocalResult",
@@ -193,6 +202,10 @@ __all__ = [
     "LogitAdjusted",
     "Scaffold",
     "ServerStep",
+    "SplitFedV1",
+    "SplitFedV2",
+    "SplitFedV3",
+    "SplitLearning",
     "Training",
     "VRex",
 ]

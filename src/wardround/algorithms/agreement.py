@@ -17,7 +17,7 @@ from wardround.core.context import RoundContext
 from wardround.core.update import VOTES, Tensors, in_group, of_group, without_votes
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 _ROUNDING = 1e-6
 
@@ -109,7 +109,7 @@ class WithVotes:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,

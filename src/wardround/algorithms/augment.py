@@ -1,12 +1,13 @@
-"""Random changes to a training batch that keep its label."""
+"""Random changes to a training batch that keep its label, and move what lies on its grid."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
-Augmentation = Callable[[torch.Tensor], torch.Tensor]
+Change = Callable[[torch.Tensor], torch.Tensor]
 """Float ``(B, C, H, W)`` in, the same shape out; randomness from torch's generator, image by image."""
 
 
@@ -27,21 +28,19 @@ def dihedral(images: torch.Tensor) -> torch.Tensor:
     return torch.where(_coin(images), images.transpose(2, 3), images)
 
 
-def dihedral_and_colour(images: torch.Tensor) -> torch.Tensor:
-    """Apply `dihedral`, then a gain of ±10% and an offset of ±0.1 to each channel of each image."""
-    images = dihedral(images)
+def tinted(images: torch.Tensor) -> torch.Tensor:
+    """Apply a gain of ±10% and an offset of ±0.1 to each channel of each image."""
     shape = (*images.shape[:2], 1, 1)
     return images * (0.9 + 0.2 * torch.rand(shape)) + (0.2 * torch.rand(shape) - 0.1)
 
 
-def dihedral_and_appearance(images: torch.Tensor) -> torch.Tensor:
-    """Apply `dihedral`, then change the light: what another camera, lamp or setting would.
+def relit(images: torch.Tensor) -> torch.Tensor:
+    """Change the light: what another camera, lamp or setting would.
 
     For each channel of each image a gain of ±30% and an offset of ±0.5, for each image a contrast of ±30%, and a
     saturation between none and half as much again. Nothing is exchanged with other sites, other than in methods that
     mix the appearance of several.
     """
-    images = dihedral(images)
     channels, whole = (*images.shape[:2], 1, 1), (len(images), 1, 1, 1)
     images = images * (0.7 + 0.6 * torch.rand(channels)) + (torch.rand(channels) - 0.5)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
@@ -50,12 +49,46 @@ def dihedral_and_appearance(images: torch.Tensor) -> torch.Tensor:
     return grey + (images - grey) * (1.5 * torch.rand(whole))
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a batch: first moved, then recoloured.
+
+    Attributes:
+        move: flips and turns, the same for everything that lies on an image's grid.
+        colour: what happens to the image alone.
+    """
+
+    move: Change = unchanged
+    colour: Change = unchanged
+
+    @property
+    def recolours(self) -> bool:
+        """Whether it changes the levels of an image, not only their places."""
+        return self.colour is not unchanged
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float ``(B, C, H, W)`` images, changed."""
+        return self.colour(self.move(images))
+
+    def paired(self, images: torch.Tensor, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images, changed, and with each the map that lies on its grid, moved alike.
+
+        Args:
+            images: float ``(B, C, H, W)``.
+            maps: ``(B, H, W)`` or ``(B, C', H, W)``: masks or images; whole numbers up to 2²⁴ stay what they are.
+        """
+        flat = maps.reshape(len(maps), -1, *maps.shape[-2:])
+        moved = self.move(torch.cat([images, flat.to(images.dtype)], dim=1))
+        images, flat = moved[:, : images.shape[1]], moved[:, images.shape[1] :]
+        return self.colour(images), flat.reshape(maps.shape).to(maps.dtype)
+
+
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "none": unchanged,
-    "flip": flip,
-    "dihedral": dihedral,
-    "dihedral+colour": dihedral_and_colour,
-    "dihedral+appearance": dihedral_and_appearance,
+    "none": Augmentation(),
+    "flip": Augmentation(flip),
+    "dihedral": Augmentation(dihedral),
+    "dihedral+colour": Augmentation(dihedral, tinted),
+    "dihedral+appearance": Augmentation(dihedral, relit),
 }
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
 from torch import nn
 
+from wardround.algorithms.personal import Personal, nothing
+from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.privacy import Event
-from wardround.tasks.classification import Classification
-
-Personal = Callable[[nn.Module], frozenset[str]]
-"""Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class LocalWork(Protocol):
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,
@@ -85,6 +84,31 @@ class ServerStep(Protocol):
         ...
 
 
+class Order(Enum):
+    """When a body host serves which site."""
+
+    TOGETHER = "all sites side by side, a batch of each at a time"
+    IN_TURN = "one site after the other, each with all its batches"
+    INTERLEAVED = "a batch of one site, then a batch of another"
+
+
+@dataclass(frozen=True)
+class BodyWork:
+    """What a body host does, where the network is cut.
+
+    Attributes:
+        training: how the body is trained: as the sites train head and tail.
+        server: the step from a round's change to new weights of the body.
+        order: when it serves which site.
+        copies: whether each site has a body of its own in a round; else there is one for all.
+    """
+
+    training: Training
+    server: ServerStep
+    order: Order
+    copies: bool = False
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """A composition; nothing here is subclassed.
@@ -94,12 +118,16 @@ class Algorithm:
         server: the step at the server.
         personal: which weights stay at their site.
         pooled: train as one site that holds all images (the central yardstick).
+        body: what a body host does; ``None`` where the network is not cut.
+        relayed: whether each site goes on from the weights that the last one left.
         own_model: group of a site's memory that holds a whole model of its own, with which it is evaluated; empty
             where there is none.
     """
 
     local: LocalWork
     server: ServerStep
-    personal: Personal = field(default=lambda _: frozenset())
+    personal: Personal = nothing
     pooled: bool = False
+    body: BodyWork | None = None
+    relayed: bool = False
     own_model: str = ""

@@ -17,7 +17,8 @@ from wardround.core.context import RoundContext
 from wardround.core.update import MODEL_GROUPS, Tensors, in_group, of_group
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification, load_weights, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import load_weights, weights_of
 
 OWN = "own"
 
@@ -65,7 +66,7 @@ class WithOwnModel:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,

@@ -21,7 +21,8 @@ from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
 from wardround.privacy import GROUP_UNITS, Event, Gaussian
 from wardround.privacy.words import Words
-from wardround.tasks.classification import Classification, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import weights_of
 from wardround.tasks.inputs import trained_part
 
 NOISES = ("site", "sum")
@@ -117,7 +118,7 @@ class CalibratedDpSgd:
             return np.unique(images.groups, return_inverse=True)[1].astype(np.int64)
         return np.arange(len(images))
 
-    def gradients(self, task: Classification, training: Training) -> UnitGradients:
+    def gradients(self, task: Task, training: Training) -> UnitGradients:
         """Return what clips and sums."""
         return UnitGradients(task, self.spec.clip, AUGMENTATIONS[training.augment], self.spec.views)
 
@@ -149,7 +150,7 @@ class PrivateSteps:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,
@@ -205,7 +206,7 @@ class ClippedSum:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,

@@ -19,7 +19,7 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, applied
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 from wardround.tasks.inputs import name_of_head
 
 CENTRES = "centre/classes"
@@ -73,9 +73,7 @@ class Simple:
 
     spec: FedSr
 
-    def begin(
-        self, task: Classification, network: nn.Module, images: LabelledImages, broadcast: Tensors
-    ) -> RunningSimple:
+    def begin(self, task: Task, network: nn.Module, images: LabelledImages, broadcast: Tensors) -> RunningSimple:
         """Find the head, and take the centres over.
 
         Raises:
@@ -90,7 +88,7 @@ class Simple:
 class RunningSimple:
     """`Simple` in one round."""
 
-    def __init__(self, spec: FedSr, task: Classification, head: nn.Linear, centres: np.ndarray) -> None:
+    def __init__(self, spec: FedSr, task: Task, head: nn.Linear, centres: np.ndarray) -> None:
         self._spec = spec
         self._task = task
         self._head = head

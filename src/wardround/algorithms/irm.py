@@ -16,7 +16,7 @@ from wardround.checker import Work
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class Penalised:
     penalty: float
     warm_up: float
 
-    def begin(
-        self, task: Classification, network: nn.Module, images: LabelledImages, broadcast: Tensors
-    ) -> RunningPenalised:
+    def begin(self, task: Task, network: nn.Module, images: LabelledImages, broadcast: Tensors) -> RunningPenalised:
         """Remember the task."""
         return RunningPenalised(task, self.penalty, self.warm_up)
 
@@ -80,7 +78,7 @@ class Penalised:
 class RunningPenalised:
     """`Penalised` in one round."""
 
-    task: Classification
+    task: Task
     penalty: float
     warm_up: float
 

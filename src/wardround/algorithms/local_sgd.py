@@ -11,12 +11,14 @@ from torch import nn
 
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.base import LocalResult
+from wardround.algorithms.feeding import training_batch
 from wardround.algorithms.objective import Objective, RunningObjective, TaskLoss
 from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, difference, in_group, of_group
 from wardround.data.images import LabelledImages
-from wardround.tasks.classification import Classification, weights_of
+from wardround.tasks import Task
+from wardround.tasks.classification import weights_of
 from wardround.tasks.inputs import trained_part
 
 
@@ -56,7 +58,7 @@ class LocalSgd:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,
@@ -70,7 +72,7 @@ class LocalSgd:
         objective = self.objective.begin(task, network, images, broadcast)
         optimiser = self.training.optimiser_for(network)
         restore_optimiser(optimiser, of_group(memory, "optimiser"))
-        losses = self._descend(objective, network, images, optimiser, running, ctx)
+        losses = self._descend(task, objective, network, images, optimiser, running, ctx)
         change = difference(weights_of(network), before)
         kept = in_group(state_of_optimiser(optimiser), "optimiser") if self.training.keep_optimiser else {}
         ends = [objective.finish(), *(correction.finish() for correction in running)]
@@ -82,6 +84,7 @@ class LocalSgd:
 
     def _descend(
         self,
+        task: Task,
         objective: RunningObjective,
         network: nn.Module,
         images: LabelledImages,
@@ -99,12 +102,11 @@ class LocalSgd:
             progress = (ctx.round + step / steps) / ctx.rounds
             for group in optimiser.param_groups:
                 group["lr"] = self.training.learning_rate_at(progress)
-            inputs = part.inputs(images, rows)
+            inputs, targets = training_batch(task, part, images, rows, augment)
             if part.body is None:
-                inputs = augment(inputs).to(memory_format=torch.channels_last)
+                inputs = inputs.to(memory_format=torch.channels_last)
             with self.training.autocast(device):
-                labels = torch.from_numpy(images.labels[rows]).to(device)
-                loss = objective.loss(part.module, part.fed(inputs.to(device)), labels, progress)
+                loss = objective.loss(part.module, part.fed(inputs.to(device)), targets.to(device), progress)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             for correction in running:

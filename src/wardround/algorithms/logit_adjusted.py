@@ -17,7 +17,7 @@ from wardround.checker import Work
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ class Adjusted:
 
     tau: float
 
-    def begin(
-        self, task: Classification, network: nn.Module, images: LabelledImages, broadcast: Tensors
-    ) -> RunningAdjusted:
+    def begin(self, task: Task, network: nn.Module, images: LabelledImages, broadcast: Tensors) -> RunningAdjusted:
         """Count the site's labels."""
         counts = images.label_counts() + 1.0
         shift = self.tau * np.log(counts / counts.sum())
@@ -76,7 +74,7 @@ class RunningAdjusted:
         shift: float32 ``(C,)``, added to the logits.
     """
 
-    task: Classification
+    task: Task
     shift: torch.Tensor
 
     def loss(self, module: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, progress: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """What a task's loss calls: a network, or one with something done to its outputs."""
@@ -39,9 +39,7 @@ class RunningObjective(Protocol):
 class Objective(Protocol):
     """Something an algorithm makes of the task's loss."""
 
-    def begin(
-        self, task: Classification, network: nn.Module, images: LabelledImages, broadcast: Tensors
-    ) -> RunningObjective:
+    def begin(self, task: Task, network: nn.Module, images: LabelledImages, broadcast: Tensors) -> RunningObjective:
         """Start a round."""
         ...
 
@@ -50,9 +48,7 @@ class Objective(Protocol):
 class TaskLoss:
     """The task's loss and nothing else."""
 
-    def begin(
-        self, task: Classification, network: nn.Module, images: LabelledImages, broadcast: Tensors
-    ) -> RunningTaskLoss:
+    def begin(self, task: Task, network: nn.Module, images: LabelledImages, broadcast: Tensors) -> RunningTaskLoss:
         """Remember the task."""
         return RunningTaskLoss(task)
 
@@ -61,7 +57,7 @@ class TaskLoss:
 class RunningTaskLoss:
     """`TaskLoss` in one round; what keeps nothing from round to round extends it by holding one."""
 
-    task: Classification
+    task: Task
 
     def loss(self, module: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, progress: float) -> torch.Tensor:
         """Return the task's loss."""

@@ -12,12 +12,15 @@ from torch import nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from wardround.algorithms.augment import Augmentation
+from wardround.algorithms.feeding import training_batch
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 from wardround.tasks.inputs import trained_part
 
 _CHUNK_VALUES = 2**23
+_CHUNK_VIEWS = 256
+"""Largest number of views differentiated at once, for small networks: beyond, their maps no longer fit into caches."""
 ROOM = 1 - 2.0**-12
 """Units are clipped to this share of the bound: sums are rounded to float32, and what rounding moves must fit."""
 
@@ -38,7 +41,7 @@ class UnitGradients:
         views: augmented copies of each image.
     """
 
-    task: Classification
+    task: Task
     bound: float
     augment: Augmentation
     views: int = 1
@@ -64,11 +67,10 @@ class UnitGradients:
         losses = [torch.zeros(0)]
         device = next(network.parameters()).device
         for rows in self._chunks(units, total.numel()):
-            inputs = part.inputs(images, np.repeat(rows, self.views))
+            inputs, targets = training_batch(self.task, part, images, np.repeat(rows, self.views), self.augment)
             if part.body is None:
-                inputs = self.augment(inputs).contiguous()
-            labels = torch.from_numpy(np.repeat(images.labels[rows], self.views))
-            gradients, loss = self._each(part.module, parameters, inputs.to(device), labels.to(device))
+                inputs = inputs.contiguous()
+            gradients, loss = self._each(part.module, parameters, inputs.to(device), targets.to(device))
             means = _means(gradients, np.repeat(units[rows], self.views))
             factors = (self.bound * ROOM / means.norm(dim=1).clamp_min(1e-30)).clamp_max(1.0)
             total += factors @ means
@@ -78,26 +80,26 @@ class UnitGradients:
         return _shaped(total, named), float(found.mean()) if len(found) else 0.0
 
     def _each(
-        self, network: nn.Module, parameters: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor
+        self, network: nn.Module, parameters: dict[str, torch.Tensor], inputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return float64 ``(B, P)`` gradients and ``(B,)`` losses, one of each per image."""
 
-        def loss(weights: dict[str, torch.Tensor], image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        def loss(weights: dict[str, torch.Tensor], image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             def called(batch: torch.Tensor) -> torch.Tensor:
                 found: torch.Tensor = functional_call(network, weights, (batch,))
                 return found
 
-            return self.task.loss(called, image[None], label[None])  # type: ignore[arg-type]
+            return self.task.loss(called, image[None], target[None])
 
         each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
-        gradients, losses = each(parameters, inputs, labels)
+        gradients, losses = each(parameters, inputs, targets)
         flat = torch.cat([gradients[name].flatten(1) for name in parameters], dim=1)
         return flat.cpu().double(), losses.detach()
 
     def _chunks(self, units: np.ndarray, num_values: int) -> Iterator[np.ndarray]:
         """Yield the rows of whole units, as many as fit into memory together."""
         order = np.argsort(units, kind="stable")
-        most = max(1, _CHUNK_VALUES // max(1, num_values) // self.views)
+        most = max(1, min(_CHUNK_VIEWS, _CHUNK_VALUES // max(1, num_values)) // self.views)
         borders = np.flatnonzero(np.diff(units[order], append=-1)) + 1
         start = 0
         for border, following in pairwise([*borders.tolist(), len(order) + most + 1]):

@@ -17,7 +17,7 @@ from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 MEAN_RISK = "risk/mean"
 OWN_RISK = "risk/own"
@@ -71,7 +71,7 @@ class Extrapolated:
 
     def run(
         self,
-        task: Classification,
+        task: Task,
         network: nn.Module,
         images: LabelledImages,
         broadcast: Tensors,

@@ -36,6 +36,9 @@ class Work:
         mixes_records: whether the network's output for one record depends on the others of its batch.
         counts_records: whether how often it steps follows from how many records a site has.
         noise: noise that the training itself adds.
+        splits: whether the network is cut, and a body host is sent activations and gradients.
+        relays: whether each site goes on from the weights that the last one left.
+        updates: whether sites send updates of weights.
         votes: whether sites send, beside their update, the sign of each of its numbers, to be counted.
     """
 
@@ -47,6 +50,9 @@ class Work:
     mixes_records: bool = False
     counts_records: bool = False
     noise: Noise | None = None
+    splits: bool = False
+    relays: bool = False
+    updates: bool = True
     votes: bool = False
 
 
@@ -123,6 +129,8 @@ class Mixture:
         claimed_unit: whose presence the promise is about.
         deployed: whether this is more than a simulation.
         trusts_coordinator: whether the plan says that the coordinator follows the protocol.
+        body_host: ``apart`` or ``coordinator``, where the network is cut; empty where it is not.
+        noisy_cut: whether sites add noise to what they send a body host.
     """
 
     stages: tuple[Link, ...] = ()
@@ -139,6 +147,8 @@ class Mixture:
     claimed_unit: Unit | None = None
     deployed: bool = False
     trusts_coordinator: bool = False
+    body_host: str = ""
+    noisy_cut: bool = False
 
     def hides(self, view: View) -> bool:
         """Whether whoever carries and sums the updates cannot read `view`."""

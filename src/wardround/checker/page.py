@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wardround.checker.rule import Rule
-from wardround.checker.rules import NOISE, NUMBERS, PRIVACY, ROUNDS, SUMS
+from wardround.checker.rules import CUTS, NOISE, NUMBERS, PRIVACY, ROUNDS, SUMS
 
 _HEAD = """# Rules
 
@@ -25,6 +25,7 @@ _PARTS: dict[str, tuple[str, tuple[Rule, ...]]] = {
     "Sums": ("Does the sum mean what the plan says, and who may read it?", SUMS),
     "Noise": ("Is the noise worth the (ε, δ) that is claimed for it?", NOISE),
     "Privacy": ("Does everything around the noise leave the claim true?", PRIVACY),
+    "Cuts": ("Where the network is cut: who holds which role, and what passes by the protections?", CUTS),
 }
 
 

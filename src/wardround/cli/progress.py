@@ -12,6 +12,9 @@ from wardround.rounds.listener import Listener
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 
+SHOWN = {"auc": "AUC", "dice": "Dice", "psnr_db": "PSNR, dB"}
+"""The metric that is shown, by its name in a record: the first that is defined."""
+
 
 class ProgressListener:
     """Feeds a progress bar, and prints failures and repairs above it. The bar appears with the first answer."""
@@ -35,9 +38,10 @@ class ProgressListener:
         for event in record.events:
             self._progress.console.print(f"round {record.round}: {event}", style="yellow", markup=False)
         self._bytes += record.bytes_up + record.bytes_down
-        auc = record.validation.get("pooled", {}).get("auc")
-        if auc is not None:
-            self._metric = f"val AUC {auc:.3f}"
+        pooled = record.validation.get("pooled", {})
+        name = next((name for name in SHOWN if pooled.get(name) is not None), None)
+        if name is not None:
+            self._metric = f"val {SHOWN[name]} {pooled[name]:.3f}"
         self._progress.update(
             self._task,
             completed=record.round + 1,

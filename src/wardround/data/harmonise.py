@@ -14,6 +14,8 @@ from wardround.errors import DataError, PlanError
 OUTSIDE = ("keep", "blank", "crop")
 SAME_SPACING = 1e-4
 """Relative difference below which an image is left as it is: less than a pixel over ten thousand."""
+HALF = 127
+"""Grey level of a scaled mask above which more than half of a pixel lies inside."""
 LETTERS = ({"R", "L"}, {"A", "P"}, {"S", "I"})
 
 
@@ -107,6 +109,40 @@ def plane_of(image: Volume, mask: Volume | None, frame: int | None, steps: Harmo
     if steps.outside_mask == "crop":
         return Plane(values[_extent(inside, 1), _extent(inside, 0)], None, image.source)
     return Plane(values, inside, image.source)
+
+
+def mask_square(
+    image: Volume, mask: Volume, frame: int | None, steps: Harmonise, size_px: int, name: str
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return what lies inside of a mask, on the grid on which a network is fed the image.
+
+    A pixel lies inside where more than half of its area does.
+
+    Args:
+        image: as read.
+        mask: on the image's grid; what is not zero lies inside. It may be empty.
+        frame: which slice; see `plane_of`.
+        steps: geometry.
+        size_px: edge of the result.
+        name: how errors call the image.
+
+    Returns:
+        uint8 ``(size_px, size_px)`` of zeros and ones; and the distance between its rows and between its columns in mm,
+        NaN where the image does not say.
+
+    Raises:
+        DataError: the image or the mask does not allow a step.
+    """
+    image, mask = steps.placed(image, name), steps.placed(mask, name, interpolated=False)
+    if mask.array.shape[:3] != image.array.shape[:3]:
+        raise DataError(f"{name}: the mask is {mask.array.shape[:3]}, the image {image.array.shape[:3]}")
+    inside = _slice_of(mask, frame, name).max(axis=2) > 0
+    grey = _resized(np.where(inside, np.uint8(255), np.uint8(0))[..., None], size_px, 1)
+    rows, columns = (
+        length * edge / size_px if length else np.nan
+        for length, edge in zip(image.spacing_mm[:2], inside.shape, strict=True)
+    )
+    return (grey[..., 0] > HALF).astype(np.uint8), (float(rows), float(columns))
 
 
 def square(plane: Plane, intensity: Intensity, size_px: int, channels: int, name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wardround.data.masks import Masks
 from wardround.errors import DataError
 
 PARTS = ("train", "val", "test")
@@ -26,6 +27,8 @@ class LabelledImages:
         malignant: the classes that count as malignant; may be empty.
         parts: str ``(N,)``, ``"train"``, ``"val"`` or ``"test"`` where the source itself fixes the split, else ``""``.
         public: whether the images are published, so that predictions on them may leave a site by default.
+        masks: the region of each pixel of the block; ``None`` where nobody asked for masks, or there are none.
+        degraded: uint8 ``(M, H, W, C)``, what networks are fed in place of `pixels`; ``None`` feeds `pixels`.
     """
 
     pixels: np.ndarray
@@ -37,6 +40,8 @@ class LabelledImages:
     malignant: tuple[str, ...]
     parts: np.ndarray
     public: bool
+    masks: Masks | None = None
+    degraded: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.
@@ -49,6 +54,12 @@ class LabelledImages:
             raise DataError(
                 f"pixels are {self.pixels.dtype} {shape}; give uint8 (M, H, W, C) with one or three channels"
             )
+        if self.masks is not None and self.masks.values.shape != shape[:3]:
+            raise DataError(
+                f"masks have the shape {self.masks.values.shape}, the images {shape[:3]}: give one for each"
+            )
+        if self.degraded is not None and (self.degraded.shape != shape or self.degraded.dtype != np.uint8):
+            raise DataError(f"degraded images are {self.degraded.dtype} {self.degraded.shape}, not uint8 {shape}")
         for name in ("rows", "labels", "origins", "groups", "parts"):
             if getattr(self, name).shape != (len(self),):
                 raise DataError(
@@ -91,8 +102,24 @@ class LabelledImages:
 
     def batch(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """Return the pixels of these images as a new uint8 array ``(B, H, W, C)``."""
-        rows = self.rows[indices if isinstance(indices, slice) else np.asarray(indices, dtype=np.int64)]
-        return np.array(self.pixels[rows])
+        return np.array(self.pixels[self._rows(indices)])
+
+    def fed(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
+        """Return what a network is fed for these images, uint8 ``(B, H, W, C)``: degraded where they are degraded."""
+        return np.array((self.pixels if self.degraded is None else self.degraded)[self._rows(indices)])
+
+    def mask_batch(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
+        """Return the masks of these images as a new uint8 array ``(B, H, W)``.
+
+        Raises:
+            DataError: the images have no masks.
+        """
+        if self.masks is None:
+            raise DataError("the images have no masks: choose a source that has, or another task")
+        return np.array(self.masks.values[self._rows(indices)])
+
+    def _rows(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
+        return self.rows[indices if isinstance(indices, slice) else np.asarray(indices, dtype=np.int64)]
 
     def label_counts(self) -> np.ndarray:
         """Return int64 ``(C,)``: the number of images of each class, in the order of `classes`."""

@@ -169,7 +169,7 @@ class Parts:
 
 
 def partition(
-    images: LabelledImages, rule: SiteRule, parts: Parts, seed: int, whole: bool = True
+    images: LabelledImages, rule: SiteRule, parts: Parts, seed: int, whole: bool = True, learns_labels: bool = True
 ) -> dict[str, SiteData]:
     """Deal `images` to sites by `rule`, and at each site to training, validation and test parts.
 
@@ -184,6 +184,7 @@ def partition(
         seed: of the split; the same seed and images give the same partition.
         whole: whether these are the images of all sites. A hospital that sees only its own may lack a class, and does
             not know the names of the held-out sites elsewhere.
+        learns_labels: whether each class needs a training image; otherwise labels only keep the parts alike.
 
     Returns:
         site name -> its images, in the order of the names.
@@ -203,7 +204,7 @@ def partition(
     part = groups.parts if (groups.parts != "").all() else _split(groups, site_of_group, held_out, parts, seed)
     part = np.where(held_out, "test", part)
     _refuse_untrained_site(rule, site_of_group, part)
-    if whole:
+    if whole and learns_labels:
         _refuse_untrained_class(images, part[groups.of_image])
     return _collect(images, names, site_of_group[groups.of_image], part[groups.of_image])
 

@@ -1,1 +1,1 @@
-"""Numbers from arrays: pure functions, numpy only."""
+"""Numbers from arrays: pure functions, numpy, scipy and scikit-image, no torch."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wardround.errors import DataError
+from wardround.metrics.clusters import Clustered
 
 FloatArray = NDArray[np.float64]
 Statistic = Callable[["Predictions", FloatArray], FloatArray]
@@ -26,7 +26,7 @@ ROW_SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(Clustered):
     """What a classifier said about N images, and what they are.
 
     Attributes:
@@ -99,16 +99,6 @@ class Predictions:
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each image, int64 ``(N,)``; the first of equals."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
-
-    @cached_property
-    def group_codes(self) -> NDArray[np.int64]:
-        """`groups` as indices 0, 1, … in sorted order of the names, int64 ``(N,)``."""
-        return np.asarray(np.unique(self.groups, return_inverse=True)[1], dtype=np.int64)
-
-    @property
-    def num_groups(self) -> int:
-        """Number of distinct patients or lesions."""
-        return int(self.group_codes.max()) + 1 if len(self) else 0
 
 
 def binary_auc(scores: NDArray[Any], positives: NDArray[np.bool_], weights: FloatArray | None = None) -> FloatArray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,11 @@ from wardround.metrics.clinical import (
     macro_f1,
     malignant_auc,
 )
+from wardround.metrics.scores import MeanOf, Scores
+
+Tested = TypeVar("Tested", Predictions, Scores)
+StatisticOf = Callable[[Tested, FloatArray], FloatArray]
+"""``(outcome, weights (..., N)) -> (...)``."""
 
 COVERAGE_PERCENT = (2.5, 97.5)
 BLOCK_VALUES = 2**18
@@ -57,12 +62,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Description:
-    """A classifier's metrics on one set of images.
+    """A network's metrics on one set of images.
 
     Attributes:
-        metrics: ``auc`` (macro, one versus rest), ``auc_malignant`` (only if malignant classes are named),
-            ``balanced_accuracy``, ``f1``, ``calibration_error``.
-        auc_classes: the classes that ``auc`` averages.
+        metrics: of a classifier ``auc`` (macro, one versus rest), ``auc_malignant`` (only if malignant classes are
+            named), ``balanced_accuracy``, ``f1``, ``calibration_error``; of others see `measures`.
+        auc_classes: the classes that ``auc`` averages; none where there is no such metric.
         num_examples: number of images.
         num_groups: number of patients or lesions.
     """
@@ -104,7 +109,28 @@ def describe(
     )
 
 
-LESS_IS_BETTER = frozenset({"calibration_error"})
+def describe_scores(scores: Scores, replicates: int = 1000, seed: int = 0) -> Description:
+    """Compute the mean of every score with its interval, all from the same replicates.
+
+    Args:
+        scores: may be empty; then every value is ``None``.
+        replicates: bootstrap replicates; 0 gives values without intervals.
+        seed: of the resampling.
+    """
+    statistics = {name: MeanOf(name) for name in scores.values}
+    drawn: dict[str, list[FloatArray]] = {name: [np.empty(0)] for name in statistics}
+    for weights in cluster_weights(scores.group_codes, replicates, np.random.default_rng(seed)):
+        for name, statistic in statistics.items():
+            drawn[name].append(statistic(scores, weights))
+    once = np.ones(len(scores))
+    metrics = {
+        name: Estimate.of(float(statistic(scores, once)), np.concatenate(drawn[name]))
+        for name, statistic in statistics.items()
+    }
+    return Description(metrics, (), len(scores), scores.num_groups)
+
+
+LESS_IS_BETTER = frozenset({"calibration_error", "hd95_px", "hd95_mm", "rmse"})
 
 
 def worst_of(sites: Mapping[str, Mapping[str, float | None]]) -> dict[str, tuple[str, float]]:
@@ -146,7 +172,7 @@ def cluster_weights(group_codes: NDArray[np.int64], replicates: int, rng: np.ran
 
 
 def paired_difference(
-    a: Sequence[Predictions], b: Sequence[Predictions], statistic: Statistic, replicates: int = 1000, seed: int = 0
+    a: Sequence[Tested], b: Sequence[Tested], statistic: StatisticOf[Tested], replicates: int = 1000, seed: int = 0
 ) -> Estimate:
     """Estimate by how much `a` exceeds `b`, both trained once per seed and tested on the same rows.
 
@@ -154,9 +180,9 @@ def paired_difference(
     With S seeds, the variance that the seeds cause is understated by a factor of about (S - 1) / S.
 
     Args:
-        a: predictions by one setting, one element per training seed.
+        a: predictions (or scores of single images) by one setting, one element per training seed.
         b: predictions by the other; ``b[i]`` shares its seed with ``a[i]``.
-        statistic: what is compared, for example `macro_auc` or `site_mean_auc`.
+        statistic: what is compared, for example `macro_auc`, `site_mean_auc` or `MeanOf`.
         replicates: bootstrap replicates.
         seed: of the resampling.
 
@@ -171,7 +197,7 @@ def paired_difference(
     value = float(np.mean([statistic(left, once) - statistic(right, once) for left, right in zip(a, b, strict=True)]))
     rng = np.random.default_rng(seed)
     pairs = rng.integers(0, len(a), size=(replicates, len(a)))
-    blocks = [
+    blocks: list[FloatArray] = [
         np.stack([statistic(left, weights) - statistic(right, weights) for left, right in zip(a, b, strict=True)])
         for weights in cluster_weights(a[0].group_codes, replicates, rng)
     ]
@@ -227,11 +253,16 @@ def site_mean_auc(origins: NDArray[Any], sites: Sequence[str], min_positive_grou
     return statistic
 
 
-def _check_pairs(a: Sequence[Predictions], b: Sequence[Predictions]) -> None:
+def _check_pairs(a: Sequence[Tested], b: Sequence[Tested]) -> None:
     if not a or len(a) != len(b):
         raise DataError(f"{len(a)} and {len(b)} runs cannot be paired; give both settings the same seeds")
     first = a[0]
     for other in (*a[1:], *b):
-        same = np.array_equal(first.labels, other.labels) and np.array_equal(first.groups, other.groups)
-        if not same or first.classes != other.classes:
+        if not np.array_equal(first.groups, other.groups) or not _agree(first, other):
             raise DataError("the compared runs were not tested on the same rows; use one split for all seeds")
+
+
+def _agree(first: Predictions | Scores, other: Predictions | Scores) -> bool:
+    if isinstance(first, Predictions) and isinstance(other, Predictions):
+        return np.array_equal(first.labels, other.labels) and first.classes == other.classes
+    return isinstance(first, Scores) and isinstance(other, Scores) and first.values.keys() == other.values.keys()

@@ -9,7 +9,7 @@ import numpy as np
 
 from wardround.report.drawing import DASHES, INK, MARKERS, Panel, colours, draw, legend_below
 from wardround.report.reading import Run
-from wardround.report.words import METRICS, decimal, listed, plural, shortened
+from wardround.report.words import HEADLINES, LOSSES, METRICS, decimal, listed, plural, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ def loss_panel(run: Run) -> Panel:
     if not series:
         return Panel(title, "No round was completed, so there is no training loss to show.")
     first, last = run.records[0], run.records[-1]
+    what = LOSSES[run.task]
     alt = (
         f"Training loss over {plural(len(run.records), 'round')}: "
         f"the mean over sites goes from {decimal(first.loss)} to {decimal(last.loss)}."
@@ -40,10 +41,10 @@ def loss_panel(run: Run) -> Panel:
 
     def paint(figure: Figure) -> None:
         axes = _lines(figure, series, mean, "mean", _order(run))
-        axes.set_ylabel("cross-entropy")
+        axes.set_ylabel(what)
 
     caption = (
-        f"Mean cross-entropy of each site's own batches, as the sites report it; the mean over sites, weighted "
+        f"Mean {what} of each site's own batches, as the sites report it; the mean over sites, weighted "
         f"by their images, went from {decimal(first.loss)} to {decimal(last.loss)}."
     )
     return Panel(title, caption + _crowd(series), draw("loss", alt, _height(series), paint))
@@ -56,7 +57,7 @@ def validation_panel(run: Run) -> Panel:
         every = run.plan["evaluation"].get("every", 0)
         why = f"the plan looks only every {every} rounds" if every else "the plan sets evaluation.every = 0"
         return Panel("On the validation parts", f"No round looked at the validation parts: {why}.")
-    metric = next((name for name in ("auc", "balanced_accuracy") if _defined(looks, name)), None)
+    metric = next((name for name in HEADLINES if _defined(looks, name)), None)
     if metric is None:
         return Panel(
             "On the validation parts", "No metric is defined on the validation parts: they hold too few images."
@@ -73,7 +74,7 @@ def validation_panel(run: Run) -> Panel:
         axes.set_ylabel(f"validation {label}")
 
     caption = f"{label} on images that no site trains on and that choose nothing in the final test."
-    if metric != "auc":
+    if metric == "balanced_accuracy":
         caption += " AUC is not defined here: no class is shown by enough patients or lesions."
     absent = sorted({site for _, values in looks for site in values if site != "pooled"} - set(series))
     if absent:

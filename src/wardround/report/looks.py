@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wardround.report.believed import count, number
+from wardround.report.values import count, number
 
 
 @dataclass(frozen=True)

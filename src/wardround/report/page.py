@@ -21,7 +21,8 @@ LINKS_IN_FULL = 24
 def write_report(run: Path, beside: Sequence[Path] = ()) -> Path:
     """Write ``report.html`` into a run folder: one file that needs no other and no network.
 
-    The same folders give the same bytes, as long as matplotlib is the same. Nothing is trained, and no image is shown.
+    The same folders give the same bytes, as long as matplotlib is the same. Nothing is trained. Images are shown only
+    where the run folder holds some: a few test images of a published source, with their masks or restored.
 
     Args:
         run: folder of a run that is done, or that stopped with an error.
@@ -68,6 +69,7 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
         "chain": chain_of(run),
         "links_in_full": LINKS_IN_FULL,
         "sites_in_full": SITES_IN_FULL,
+        "galleries": [],
         **({} if results is None else _results_context(run, results, others)),
     }
 
@@ -75,18 +77,28 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
 def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[str, Any]:
     from wardround.report import tables
     from wardround.report.drift import drift_rows, feature_panel, light_panel
-    from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel
+    from wardround.report.pictures import caption, galleries
+    from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel, scores_panel
+    from wardround.report.words import METRICS, SHARED
 
     names = _labels([run, *others])
+    metric = tables.headline(results)
+    shown = galleries(run, results)
+    classifies = results.task == "classification"
     beside = [(name, other, other.results) for name, other in zip(names[1:], others, strict=True) if other.results]
     return {
         "results": results,
         "metric_names": tables.metric_names(results),
         "metric_rows": tables.metric_rows(results),
-        "auc_note": tables.auc_note(run, results),
+        "metric_note": tables.metric_note(run, results),
+        "headline": METRICS[metric],
+        "classifies": classifies,
+        "shared": SHARED[results.task],
         "comparison": tables.comparison(names[0], run, results, beside),
         "bars": bars_panel(names[0], results, [(name, found) for name, _, found in beside]),
-        "tests": [roc_panel(results), calibration_panel(results)],
+        "tests": [roc_panel(results), calibration_panel(results)] if classifies else [scores_panel(results, metric)],
+        "galleries": shown,
+        "galleries_caption": caption(results.task, shown) if shown else "",
         "labels": label_panel(results),
         "apart": drift_rows(results),
         "drifts": [light_panel(results), feature_panel(results)],

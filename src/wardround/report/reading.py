@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from wardround.errors import DataError, RunFolderError
-from wardround.metrics.clinical import Predictions
 from wardround.metrics.intervals import Description, Estimate
-from wardround.report.believed import count, number, text, texts
+from wardround.metrics.measures import Outcome, measures_of
 from wardround.report.looks import Looks, looks_of
+from wardround.report.values import count, number, text, texts
 from wardround.rounds.record import RoundRecord
 
 SCHEMA_VERSION = 1
@@ -62,7 +62,7 @@ class Results:
         malignant: those that count as malignant.
         pooled: metrics over all test images.
         sites: metrics on each site's own test images.
-        confusion: site -> int64 ``(C, C)``, rows true, columns predicted.
+        confusion: site -> int64 ``(C, C)``, rows true, columns predicted; empty for other tasks than classification.
         facts: site -> what it holds; under ``central`` alone for a pooled run.
         not_tested: site -> why it is missing from `sites`.
         privacy: the ``privacy`` table as it stands in the summary.
@@ -71,10 +71,11 @@ class Results:
         seconds: phase -> seconds at the coordinator.
         personal: number of weight arrays that stayed at the sites.
         model_sha256: of ``model.safetensors``.
-        predictions: pooled test predictions; ``None`` where they did not leave the sites.
+        predictions: what was said of each test image, pooled; ``None`` where that did not leave the sites.
         floor: see `Floor`; ``None`` if none was computed.
         confirmed: sites that heard the end of the ledger from each other; ``None`` if the summary does not say.
         signing_troubles: what went wrong when the sites signed that end.
+        task: what was learned, by its name in the plan.
         looks: site -> what its test images look like; empty where that did not leave the sites.
         feature_distances: site -> other site -> distance of their mean features; likewise.
     """
@@ -92,10 +93,11 @@ class Results:
     seconds: Mapping[str, float]
     personal: int
     model_sha256: str
-    predictions: Predictions | None = None
+    predictions: Outcome | None = None
     floor: Floor | None = None
     confirmed: tuple[str, ...] | None = None
     signing_troubles: tuple[str, ...] = ()
+    task: str = "classification"
     looks: Mapping[str, Looks] = field(default_factory=dict)
     feature_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
@@ -132,6 +134,11 @@ class Run:
     def algorithm(self) -> str:
         """Name of the algorithm in the plan."""
         return str(self.plan["algorithm"]["name"])
+
+    @property
+    def task(self) -> str:
+        """Name of what is learned, as the plan has it."""
+        return str(self.plan.get("task", {"name": "classification"})["name"])
 
     @property
     def min_positives(self) -> int:
@@ -251,13 +258,17 @@ def _run(
 
 def _results(summary: Mapping[str, Any]) -> Results:
     classes = texts(summary["classes"])
+    task = text(summary.get("task", "classification"))
+    measures_of(task)
     tested = {site: _description(summary, "sites", site) for site in summary["metrics"]["sites"]}
     return Results(
         classes=classes,
         malignant=texts(summary["malignant"]),
         pooled=_description(summary, "pooled"),
         sites=tested,
-        confusion={site: _square(summary["confusion"][site], len(classes)) for site in tested},
+        confusion={
+            site: _square(summary["confusion"][site], len(classes)) for site in tested if task == "classification"
+        },
         facts={site: _facts(said, len(classes)) for site, said in summary["sites"].items()},
         not_tested={text(site): text(reason) for site, reason in summary["not_tested"].items()},
         privacy={key: summary["privacy"][key] for key in ("epsilon", "delta", "unit", "covered", "not_covered")},
@@ -269,6 +280,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
         floor=_floor(summary["floor"]) if summary.get("floor") is not None else None,
         confirmed=texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
         signing_troubles=texts(summary["ledger"]["events"]) if "ledger" in summary else (),
+        task=task,
         looks={text(site): looks_of(said) for site, said in summary.get("drift", {}).get("looks", {}).items()},
         feature_distances={
             text(site): {text(other): number(far) for other, far in row.items()}
@@ -318,14 +330,13 @@ def _square(rows: Sequence[Sequence[Any]], width: int) -> np.ndarray:
     return counts
 
 
-def _predictions(path: Path, results: Results) -> Predictions:
+def _predictions(path: Path, results: Results) -> Outcome:
     import safetensors.numpy
     from safetensors import SafetensorError
 
-    def read(content: bytes) -> Predictions:
+    def read(content: bytes) -> Outcome:
         arrays = safetensors.numpy.load(content)
-        said, labels, groups = (arrays[name] for name in ("probabilities", "labels", "groups"))
-        return Predictions(said, labels, groups, results.classes, results.malignant)
+        return measures_of(results.task, results.classes, results.malignant).outcome(arrays, arrays["groups"])
 
     try:
         return _parsed(path, read)

@@ -10,9 +10,10 @@ import numpy as np
 
 from wardround.metrics.clinical import CALIBRATION_BINS, Predictions, binary_auc, confidence_bins, roc_curve
 from wardround.metrics.intervals import Description, Estimate
+from wardround.metrics.scores import Scores
 from wardround.report.drawing import DASHES, INK, MUTED, PALETTE, Panel, colours, draw, legend_below
 from wardround.report.reading import Results
-from wardround.report.words import METRICS, count, decimal, listed, plural, shortened
+from wardround.report.words import HEADLINES, METRICS, count, decimal, listed, plural, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,12 +27,13 @@ NO_PREDICTIONS = (
 
 
 def bars_panel(name: str, results: Results, beside: Sequence[tuple[str, Results]]) -> Panel:
-    """Draw the test AUC, or where it is undefined the balanced accuracy, of every site and run, with intervals."""
+    """Draw the first of `HEADLINES` that is defined, of every site and run, with intervals."""
     runs = [(name, results), *beside]
-    metric = next((name for name in ("auc", "balanced_accuracy") if _any(runs, name)), None)
+    metric = next((name for name in HEADLINES if _any(runs, name)), None)
     if metric is None:
         return Panel("By site", "No metric is defined on any site's test part: there are too few test images.")
-    chance = 0.5 if metric == "auc" else 1 / len(results.classes)
+    chance = {"auc": 0.5, "balanced_accuracy": 1 / max(1, len(results.classes))}.get(metric, 0.0)
+    begin = f"chance, {chance:.2g}" if chance else "0"
     places = ["pooled", *results.sites]
     shown = places[:MOST_BARS]
     label = METRICS[metric]
@@ -53,7 +55,7 @@ def bars_panel(name: str, results: Results, beside: Sequence[tuple[str, Results]
         floor = results.floor.auc.value if results.floor is not None and metric == "auc" else None
         if floor is not None:
             axes.axvline(floor, color=INK, linestyle=":", label="floor")
-        axes.set_xlabel(f"{label} on the test part (bars start at chance, {chance:.2g})")
+        axes.set_xlabel(f"{label} on the test part (bars start at {begin})")
         axes.grid(visible=False, axis="y")
         if len(runs) > 1 or floor is not None:
             legend_below(figure, axes)
@@ -69,7 +71,7 @@ def roc_panel(results: Results) -> Panel:
     """Draw the pooled ROC curve of each class against the rest."""
     title = "ROC, pooled"
     predictions = results.predictions
-    if predictions is None:
+    if not isinstance(predictions, Predictions):
         return Panel(title, NO_PREDICTIONS)
     curves = []
     for column in range(len(results.classes)) if len(results.classes) > 2 else [1]:
@@ -105,7 +107,7 @@ def calibration_panel(results: Results) -> Panel:
     """Draw how often the most probable class is right, against how probable it was said to be."""
     title = "Calibration, pooled"
     predictions = results.predictions
-    if predictions is None:
+    if not isinstance(predictions, Predictions):
         return Panel(title, NO_PREDICTIONS)
     if not len(predictions):
         return Panel(title, "There are no test images, so there is nothing to calibrate.")
@@ -132,6 +134,31 @@ def calibration_panel(results: Results) -> Panel:
         f"Expected calibration error {error}."
     )
     return Panel(title, caption, draw("calibration", alt, 4.2, paint))
+
+
+def scores_panel(results: Results, metric: str) -> Panel:
+    """Draw which share of the test images scores at most so much, pooled."""
+    label = METRICS[metric]
+    title = f"{label} of single images"
+    if not isinstance(results.predictions, Scores):
+        return Panel(title, NO_PREDICTIONS)
+    column = results.predictions.values[metric]
+    scores = np.sort(column[~np.isnan(column)])
+    if not scores.size:
+        return Panel(title, "There are no test images, so there is nothing to show.")
+    low, middle, high = np.percentile(scores, [5, 50, 95])
+    alt = f"Distribution of the {label}: 5 % of the images have less than {low:.3f}, half of them {middle:.3f}."
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot(scores, np.arange(1, scores.size + 1) / scores.size, color=PALETTE[0])
+        axes.set(xlabel=label, ylabel="share of images with at most this", ylim=(-0.02, 1.02))
+
+    caption = (
+        f"{plural(scores.size, 'test image')} of all sites: the middle one has {middle:.3f}; 5 % have less than "
+        f"{low:.3f}, 5 % more than {high:.3f}."
+    )
+    return Panel(title, caption, draw("scores", alt, 3.4, paint))
 
 
 def reliability(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -244,4 +271,5 @@ def _said(results: Results, place: str, metric: str) -> str:
 
 def _undefined(runs: Sequence[tuple[str, Results]], places: Sequence[str], metric: str) -> str:
     absent = [p for p in places if all(_estimate(found, p, metric).value is None for _, found in runs)]
-    return f"Not defined for {listed(absent)}: too few patients or lesions of a class." if absent else ""
+    why = "too few patients or lesions of a class" if metric in ("auc", "balanced_accuracy") else "no test image"
+    return f"Not defined for {listed(absent)}: {why}." if absent else ""

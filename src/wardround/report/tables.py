@@ -11,11 +11,15 @@ import numpy as np
 from wardround.errors import DataError
 from wardround.metrics.clinical import Predictions, macro_auc
 from wardround.metrics.intervals import Description, Estimate, paired_difference, worst_of
+from wardround.metrics.measures import Outcome
+from wardround.metrics.scores import MeanOf, Scores
 from wardround.report.reading import Results, Run
 from wardround.report.words import (
     ALGORITHMS,
+    HEADLINES,
     LEAKS,
     METRICS,
+    NOTES,
     PHASES,
     UNDEFINED,
     count,
@@ -56,10 +60,10 @@ class Compared:
     Attributes:
         name: of the run.
         algorithm: readable.
-        pooled: AUC over all test images.
-        difference: pooled AUC minus that of the run this report is about, on the same images.
-        site_mean: mean over sites of their own AUC.
-        sites: AUC of each site.
+        pooled: AUC (or Dice, PSNR) over all test images.
+        difference: this, minus that of the run this report is about, on the same images.
+        site_mean: mean over sites of their own.
+        sites: of each site.
     """
 
     name: str
@@ -138,8 +142,17 @@ def _cell(estimate: Estimate) -> Cell:
     return Cell(decimal(estimate.value), interval(estimate))
 
 
-def auc_note(run: Run, results: Results) -> str:
-    """Name the classes that each AUC averages."""
+def headline(results: Results) -> str:
+    """Return the metric by which runs are compared."""
+    return next(name for name in HEADLINES if name in results.pooled.metrics)
+
+
+def metric_note(run: Run, results: Results) -> str:
+    """Say what the metrics are; of a classifier, name the classes that each AUC averages."""
+    return NOTES[results.task] if results.task in NOTES else _auc_note(run, results)
+
+
+def _auc_note(run: Run, results: Results) -> str:
     enough = f"at least {run.min_positives} patients or lesions"
     if len(results.classes) == 2:
         positive, negative = results.classes[1], results.classes[0]
@@ -161,9 +174,11 @@ def comparison(name: str, run: Run, results: Results, beside: Sequence[tuple[str
     if not beside and results.floor is None:
         return []
     places = tuple(results.sites)
-    rows = [_compared(name, run, results, Cell(UNDEFINED), places)]
+    metric = headline(results)
+    rows = [_compared(name, run, results, Cell(UNDEFINED), places, metric)]
     for label, other, found in beside:
-        rows.append(_compared(label, other, found, _difference(run, results.predictions, found.predictions), places))
+        difference = _difference(run, results.predictions, found.predictions, metric)
+        rows.append(_compared(label, other, found, difference, places, metric))
     if results.floor is not None:
         none = Cell(UNDEFINED)
         floor = results.floor
@@ -171,30 +186,34 @@ def comparison(name: str, run: Run, results: Results, beside: Sequence[tuple[str
     return rows
 
 
-def _compared(name: str, run: Run, results: Results, difference: Cell, places: Sequence[str]) -> Compared:
-    found = [results.sites[place].metrics["auc"] if place in results.sites else Estimate(None) for place in places]
+def _compared(name: str, run: Run, results: Results, difference: Cell, places: Sequence[str], metric: str) -> Compared:
+    found = [results.sites[place].metrics[metric] if place in results.sites else Estimate(None) for place in places]
     values = [estimate.value for estimate in found]
     defined = [value for value in values if value is not None]
     site_mean = float(np.mean(defined)) if defined and len(defined) == len(values) else None
     return Compared(
         name,
         name_of(ALGORITHMS, run.algorithm),
-        _cell(results.pooled.metrics["auc"]),
+        _cell(results.pooled.metrics[metric]),
         difference,
         Cell(decimal(site_mean)),
         tuple(_cell(estimate) for estimate in found),
     )
 
 
-def _difference(run: Run, mine: Predictions | None, other: Predictions | None) -> Cell:
-    if mine is None or other is None:
-        return Cell(UNDEFINED)
+def _difference(run: Run, mine: Outcome | None, other: Outcome | None, metric: str) -> Cell:
 
     def auc(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
         return macro_auc(predictions, weights, min_positive_groups=run.min_positives)
 
+    replicates = int(run.plan["evaluation"].get("bootstrap", 0))
     try:
-        found = paired_difference([other], [mine], auc, replicates=int(run.plan["evaluation"].get("bootstrap", 0)))
+        if isinstance(mine, Predictions) and isinstance(other, Predictions):
+            found = paired_difference([other], [mine], auc, replicates=replicates)
+        elif isinstance(mine, Scores) and isinstance(other, Scores):
+            found = paired_difference([other], [mine], MeanOf(metric), replicates=replicates)
+        else:
+            return Cell(UNDEFINED)
     except DataError:
         return Cell(UNDEFINED, "other test images")
     return Cell(signed(found.value), signed_interval(found))

@@ -37,6 +37,7 @@ SOURCES: Mapping[str, str] = {
     "ham10000": "HAM10000, dermatoscopic images of skin lesions",
     "medmnist": "a MedMNIST set",
     "manifest": "the sites' own images",
+    "phantoms": "random ellipses",
 }
 METRICS: Mapping[str, str] = {
     "auc": "AUC",
@@ -44,6 +45,38 @@ METRICS: Mapping[str, str] = {
     "balanced_accuracy": "Balanced accuracy",
     "f1": "F1",
     "calibration_error": "Calibration error",
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95_px": "HD95, pixels",
+    "hd95_mm": "HD95, mm",
+    "psnr_db": "PSNR, dB",
+    "ssim": "SSIM",
+    "rmse": "RMSE",
+    "gain_db": "PSNR gained, dB",
+}
+HEADLINES = ("auc", "balanced_accuracy", "dice", "psnr_db")
+"""The metric that figures show: the first of these that is defined."""
+LOSSES: Mapping[str, str] = {
+    "classification": "cross-entropy",
+    "segmentation": "Dice loss and cross-entropy",
+    "restoration": "squared error",
+}
+NOTES: Mapping[str, str] = {
+    "segmentation": (
+        "Each number is the mean over images: of Dice, IoU and the 95th percentile of the distance between borders. "
+        "Two empty masks agree; where one is empty, Dice and IoU are 0 and the distance is the diagonal of the image. "
+        "Pixels are those of the images as the network is fed them; millimetres are known where the images say them. "
+        "Of distances less is better."
+    ),
+    "restoration": (
+        "Each number is the mean over images, against the clean image, on grey levels from 0 to 1. PSNR gained is over "
+        "the image as it was seen. Of the RMSE less is better. What degraded the images is simulated."
+    ),
+}
+SHARED: Mapping[str, str] = {
+    "classification": "the class probabilities and labels of each validation and test image",
+    "segmentation": "the scores of each validation and test image",
+    "restoration": "the scores of each validation and test image",
 }
 PHASES: Mapping[str, str] = {
     "open": "Sites join",

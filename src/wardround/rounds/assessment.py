@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wardround.core.codec import Message
+from wardround.core.update import Tensors
 from wardround.errors import DataError, WireError
 from wardround.fabric.base import Answer
-from wardround.metrics.clinical import Predictions, confusion_matrix
-from wardround.metrics.intervals import Description, Estimate, describe
+from wardround.metrics.intervals import Description, Estimate
+from wardround.metrics.measures import Bounds, Columns, Outcome, is_legal, joined
 from wardround.rounds.checks import shown
 from wardround.rounds.drift import Drift, from_tensors
-from wardround.tasks.classification import Classification
-
-METRICS = frozenset({"auc", "balanced_accuracy", "f1", "calibration_error"})
-"""What every description holds; ``auc_malignant`` joins where malignant classes are named."""
-ROUNDING = 1e-9
+from wardround.rounds.pictures import ROWS, read_pictures
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -28,14 +26,16 @@ class SiteTest:
 
     Attributes:
         description: metrics with intervals.
-        confusion: int64 ``(C, C)``, rows true, columns predicted.
-        predictions: ``None`` where they may not leave the site.
+        totals: counts beside the metrics; see `Measures.totals`.
+        outcome: image by image; ``None`` where that may not leave the site.
+        pictures: of some of the images, and their scores; see `pictures.read_pictures`.
         drift: what the images look like, all together; ``None`` where that may not leave the site.
     """
 
     description: Description
-    confusion: np.ndarray
-    predictions: Predictions | None = None
+    totals: Columns
+    outcome: Outcome | None = None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     drift: Drift | None = None
 
 
@@ -45,7 +45,7 @@ class Assessment:
 
     Attributes:
         sites: by the site that holds the images, sorted.
-        pooled: over all images; without predictions only what confusion matrices allow.
+        pooled: over all images; without the outcomes of single images only what the sites' totals allow.
     """
 
     sites: Mapping[str, SiteTest]
@@ -65,14 +65,14 @@ class Reader:
     """Reads the replies to one ``evaluate`` and adds them up. Nothing in a reply is trusted to be well formed.
 
     Attributes:
-        task: names the classes.
+        task: names the classes, and measures outcomes.
         replicates: of the bootstrap; 0 for values without intervals.
         seed: of the bootstrap.
         min_positives: see `Evaluation.min_positives`.
         pooled: whether one place holds the images of all sites and answers for them.
     """
 
-    task: Classification
+    task: Task
     replicates: int
     seed: int
     min_positives: int
@@ -89,42 +89,47 @@ class Reader:
         try:
             if "metrics" in answer.message.fields:
                 return {answer.site: self._numbers(answer.message)}
-            return self._predictions(answer.site, answer.message)
+            return self._outcomes(answer.site, answer.message)
         except (KeyError, TypeError, ValueError, IndexError, DataError) as error:
             raise WireError(f"the evaluation cannot be read: {type(error).__name__}: {error}") from error
 
     def assessment(self, tests: Mapping[str, SiteTest]) -> Assessment:
         """Pool what was read."""
         ordered = dict(sorted(tests.items()))
-        predictions = [test.predictions for test in ordered.values() if test.predictions is not None]
-        if predictions and len(predictions) == len(ordered):
-            pooled = describe(Predictions.concatenate(predictions), self.replicates, self.seed, self.min_positives)
+        measures = self.task.measures
+        outcomes = [test.outcome for test in ordered.values() if test.outcome is not None]
+        if outcomes and len(outcomes) == len(ordered):
+            pooled = self._described(joined(measures, outcomes))
         else:
-            pooled = _from_confusion(ordered)
+            pooled = measures.pooled([(test.description, test.totals) for test in ordered.values()])
         return Assessment(ordered, pooled)
 
-    def _numbers(self, reply: Message) -> SiteTest:
-        fields, width = reply.fields, len(self.task.classes)
-        expected = METRICS | ({"auc_malignant"} if self.task.malignant else set())
-        if set(fields["metrics"]) != expected:
-            raise ValueError(f"its metrics are {shown(sorted(fields['metrics']))}, not {', '.join(sorted(expected))}")
-        metrics = {name: _estimate(values) for name, values in fields["metrics"].items()}
-        auc_classes = tuple(name for name in self.task.classes if name in fields["auc_classes"])
-        confusion = reply.tensors["confusion"]
-        if confusion.shape != (width, width) or confusion.dtype != np.int64 or (confusion < 0).any():
-            raise ValueError(f"its confusion matrix is {confusion.dtype} {confusion.shape}, or holds negative counts")
-        examples, groups = _count(fields["num_examples"]), _count(fields["num_groups"])
-        if examples != confusion.sum() or groups > examples:
-            raise ValueError("its numbers of images and groups contradict its confusion matrix")
-        return SiteTest(Description(metrics, auc_classes, examples, groups), confusion)
+    def _described(self, outcome: Outcome) -> Description:
+        return self.task.measures.describe(outcome, self.replicates, self.seed, self.min_positives)
 
-    def _predictions(self, site: str, reply: Message) -> dict[str, SiteTest]:
+    def _numbers(self, reply: Message) -> SiteTest:
+        fields, measures = reply.fields, self.task.measures
+        expected = measures.bounds
+        if set(fields["metrics"]) != set(expected):
+            raise ValueError(f"its metrics are {shown(sorted(fields['metrics']))}, not {', '.join(sorted(expected))}")
+        metrics = {name: _estimate(values, expected[name]) for name, values in fields["metrics"].items()}
+        auc_classes = tuple(name for name in self.task.classes if name in fields["auc_classes"])
+        examples, groups = _count(fields["num_examples"]), _count(fields["num_groups"])
+        if groups > examples:
+            raise ValueError("it tells of more groups than images")
+        description = Description(metrics, auc_classes, examples, groups)
+        measures.check(reply.tensors, description)
+        return SiteTest(description, reply.tensors)
+
+    def _outcomes(self, site: str, reply: Message) -> dict[str, SiteTest]:
         names, numbers = reply.fields["origins"], reply.tensors["origins"]
         if not isinstance(names, list) or len(set(names)) != len(names) or not (self.pooled or set(names) <= {site}):
             raise ValueError(f"it speaks for {shown(names)}")
-        groups, labels = reply.tensors["groups"], reply.tensors["labels"]
-        if not numbers.shape == groups.shape == labels.shape or not np.isin(numbers, np.arange(len(names))).all():
-            raise ValueError("its origins, groups and labels do not fit together")
+        groups, measures = reply.tensors["groups"], self.task.measures
+        if not numbers.shape == groups.shape or not np.isin(numbers, np.arange(len(names))).all():
+            raise ValueError("its origins and groups do not fit together")
+        whole = measures.outcome(reply.tensors, groups.astype(np.str_))
+        pictures = read_pictures(self.task, reply.tensors, numbers)
         drifts = list(from_tensors(reply.tensors, len(names), self.task.channels))
         tests = {}
         for index, origin in enumerate(names):
@@ -132,21 +137,28 @@ class Reader:
             # Numbered within the origin, so that a pooled and a federated run name a patient alike.
             patients = np.unique(groups[rows], return_inverse=True)[1]
             patient = np.array([f"{origin}/{number}" for number in patients.tolist()], dtype=str)
-            mine = Predictions(
-                reply.tensors["probabilities"][rows], labels[rows], patient, self.task.classes, self.task.malignant
-            )
-            description = describe(mine, self.replicates, self.seed, self.min_positives)
+            columns = {name: column[rows] for name, column in measures.columns(whole).items()}
+            mine = measures.outcome(columns, patient)
+            shows = self._shown(pictures, rows, columns)
             drift = drifts[index] if drifts else None
-            tests[origin] = SiteTest(description, confusion_matrix(mine), mine, drift)
+            tests[origin] = SiteTest(self._described(mine), measures.totals(mine), mine, shows, drift)
         return tests
 
+    def _shown(self, pictures: Tensors, rows: np.ndarray, columns: Columns) -> dict[str, np.ndarray]:
+        """Return those of the pictures that are of images in `rows`, with their scores in place of their numbers."""
+        if not pictures:
+            return {}
+        mine = rows[pictures[ROWS]]
+        scores = next(iter(columns.values()))[np.cumsum(rows)[pictures[ROWS][mine]] - 1]
+        return {"score": scores, **{name: pictures[name][mine] for name in self.task.shows}}
 
-def _estimate(values: Any) -> Estimate:
+
+def _estimate(values: Any, bounds: Bounds) -> Estimate:
     if not isinstance(values, list) or len(values) != 3:
         raise ValueError(f"{shown(values)} is no value with two ends")
     for value in values:
-        if value is not None and (type(value) not in (int, float) or not -ROUNDING <= value <= 1 + ROUNDING):
-            raise ValueError(f"{shown(value)} is no metric between 0 and 1")
+        if value is not None and (type(value) not in (int, float) or not is_legal(value, bounds)):
+            raise ValueError(f"{shown(value)} is no metric between {bounds[0]:g} and {bounds[1]:g}")
     return Estimate(*values)
 
 
@@ -154,16 +166,3 @@ def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{shown(value)} is no count")
     return value
-
-
-def _from_confusion(tests: Mapping[str, SiteTest]) -> Description:
-    counts = sum((test.confusion for test in tests.values()), np.zeros((1, 1), np.int64))
-    support, said, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
-    present = support > 0
-    undefined = Estimate(None)
-    metrics = {"auc": undefined, "balanced_accuracy": undefined, "f1": undefined, "calibration_error": undefined}
-    if present.any():
-        metrics["balanced_accuracy"] = Estimate(float(np.mean(hits[present] / support[present])))
-        metrics["f1"] = Estimate(float(np.mean(2 * hits[present] / (support[present] + said[present]))))
-    total = sum(test.description.num_groups for test in tests.values())
-    return Description(metrics, (), int(counts.sum()), total)

@@ -29,8 +29,11 @@ from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.spent import SpentSoFar, spent_by
+from wardround.rounds.split.between import Between
+from wardround.rounds.split.body_host import BodyHost
+from wardround.rounds.split.relay import RelayExchange
 from wardround.rounds.workbench import Workbench
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class RunResult:
     weights: Tensors
     model_sha256: str
     personal: tuple[str, ...]
-    task: Classification
+    task: Task
     facts: Mapping[str, Mapping[str, Any]]
     records: Sequence[RoundRecord]
     test: Assessment
@@ -94,7 +97,7 @@ class Coordinator:
         with clock.phase("open"):
             facts = self._open()
             task = self._task(facts)
-            bench = Workbench(task, self.plan.seed, self.plan.training.parts, self.start)
+            bench = Workbench(task, self.plan.seed, self.plan.training.parts, self.start, self.plan.split)
         algorithm = self.plan.composed()
         trainers = tuple(site for site in sorted(facts) if facts[site]["num_train"])
         self.plan.check(len(trainers))
@@ -104,13 +107,14 @@ class Coordinator:
             keeper = Keeper(self.plan, self.journal, self.fabric, roster, log)
             personal = bench.own(algorithm)
             records, state = self.journal.last() or ([], None)
+            host = self._body_host(task, facts, records)
             start = algorithm.server.start(bench.shared(algorithm))
             server = self._server(algorithm, start if state is None else state, digest_of(start), records)
             template = algorithm.server.broadcast(start)
             if self.plan.guarantee is not None:
                 self.plan.guarantee.check_fits(template)
             examples = {site: facts[site]["num_train"] for site in trainers}
-            exchange = self._exchange(template, server, roster, examples)
+            exchange = self._exchange(template, server, roster, examples, host)
             memories: dict[str, int] = {}
             spent = SpentSoFar(self.plan.privacy)
             for record in records:
@@ -120,7 +124,7 @@ class Coordinator:
                 keeper.open(roster.run if roster else secrets.token_bytes(32), records)
             for index in range(len(records), self.plan.rounds):
                 ctx = self._context(index, trainers)
-                record = self._round(algorithm, task, ctx, server, exchange, memories)
+                record = self._round(algorithm, task, ctx, server, exchange, memories, host)
                 record = spent.entered(record)
                 record = record.having(events=(*record.events, *keeper.events()))
                 self.journal.commit(record, server.state)
@@ -132,10 +136,11 @@ class Coordinator:
                 test, failed = self._assess(algorithm, task, "test", server, memories)
             for record in records:
                 clock.add(record.seconds)
+            body = host.weights if host is not None else {}
             if isinstance(server, BlindServer):
-                weights, model_sha256 = {}, server.finish()
+                weights, model_sha256 = {}, server.finish(body)
             else:
-                weights = {**bench.initial, **algorithm.server.model(server.state)}
+                weights = {**bench.initial, **algorithm.server.model(server.state), **body}
                 model_sha256 = hashlib.sha256(model_file(weights, task, tuple(sorted(personal)))).hexdigest()
             with clock.phase("ledger"):
                 end = keeper.close(model_sha256)
@@ -151,6 +156,17 @@ class Coordinator:
                 seconds=clock.seconds,
                 ledger=end,
             )
+
+    def _body_host(
+        self, task: Task, facts: Mapping[str, Mapping[str, Any]], records: Sequence[RoundRecord]
+    ) -> BodyHost | None:
+        """Let the sites reach a body host with every call from now on, where the network is cut."""
+        if self.plan.split is None:
+            return None
+        last = records[-1].round if records else -1
+        host = BodyHost(self.plan, task, self.start, facts, self.journal.body_store(), last)
+        self.fabric = Between(self.fabric, host)
+        return host
 
     def _roster(self) -> Roster | None:
         if not self.plan.needs_keys:
@@ -170,8 +186,15 @@ class Coordinator:
         return server
 
     def _exchange(
-        self, template: Tensors, server: Server, roster: Roster | None, examples: Mapping[str, int]
+        self,
+        template: Tensors,
+        server: Server,
+        roster: Roster | None,
+        examples: Mapping[str, int],
+        host: BodyHost | None,
     ) -> Exchange:
+        if host is not None and self.plan.composed().relayed:
+            return RelayExchange(self.plan, self.fabric, self.listener, template, host)
         if not self.plan.pipeline.sums_frames:
             return ClearExchange(self.plan, self.fabric, self.listener, template)
         num_values = self.plan.pipeline.num_values(sum(value.size for value in template.values()))
@@ -192,7 +215,7 @@ class Coordinator:
             facts[answer.site] = answer.message.fields
         return facts
 
-    def _task(self, facts: Mapping[str, Mapping[str, Any]]) -> Classification:
+    def _task(self, facts: Mapping[str, Mapping[str, Any]]) -> Task:
         described = {site: (f["channels"], tuple(f["classes"]), tuple(f["malignant"])) for site, f in facts.items()}
         if len(set(described.values())) != 1:
             raise PlanError(
@@ -204,7 +227,7 @@ class Coordinator:
         for index, name in enumerate(classes):
             if not any(site["trains_class"][index] for site in facts.values()):
                 raise PlanError(f"class {name!r} has no training image at any site: drop it from the classes in [data]")
-        return Classification(self.plan.model, channels, classes, malignant)
+        return self.plan.learns.task(self.plan.model, channels, classes, malignant)
 
     def _context(self, index: int, trainers: tuple[str, ...]) -> RoundContext:
         size = self.plan.sites_per_round or len(trainers)
@@ -218,11 +241,12 @@ class Coordinator:
     def _round(
         self,
         algorithm: Algorithm,
-        task: Classification,
+        task: Task,
         ctx: RoundContext,
         server: Server,
         exchange: Exchange,
         memories: dict[str, int],
+        host: BodyHost | None,
     ) -> RoundRecord:
         clock = Clock()
         accepted = {site: memories[site] for site in ctx.cohort if site in memories}
@@ -230,9 +254,12 @@ class Coordinator:
         with clock.phase("train"):
             sent = server.broadcast(body)
             started = server.started(sent)
+            if host is not None:
+                host.begin(ctx)
             collected = exchange.collect(ctx, sent)
         with clock.phase("server"):
             digest = server.advance(ctx, collected)
+            crossed = host.advance(ctx, collected.sites) if host is not None else None
         carried_down, carried_up = server.carried()
         record = RoundRecord(
             round=ctx.round,
@@ -248,6 +275,7 @@ class Coordinator:
             privacy={"spent": spent_by(collected, server.spent())} if self.plan.privacy else None,
             started=started,
             refused=collected.refused,
+            split=crossed,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:
@@ -261,7 +289,7 @@ class Coordinator:
     def _assess(
         self,
         algorithm: Algorithm,
-        task: Classification,
+        task: Task,
         part: str,
         server: Server,
         memories: Mapping[str, int],

@@ -9,12 +9,13 @@ import safetensors.numpy
 
 from wardround.core.codec import canonical_json
 from wardround.core.update import Tensors
-from wardround.tasks.classification import Classification, by_slot
+from wardround.tasks import Task
+from wardround.tasks.classification import by_slot
 
 MODEL_FILE = "model.safetensors"
 
 
-def model_file(weights: Tensors, task: Classification, personal: Sequence[str]) -> bytes:
+def model_file(weights: Tensors, task: Task, personal: Sequence[str]) -> bytes:
     """Return the file's content: the same bytes for the same weights, wherever they are written.
 
     Args:
@@ -23,7 +24,7 @@ def model_file(weights: Tensors, task: Classification, personal: Sequence[str]) 
         personal: names of the weights that stayed at the sites.
     """
     # One key: safetensors writes several in an order that differs from process to process.
-    facts = {"classes": task.classes, "channels": task.channels, "personal": list(personal)}
+    facts = {**task.facts, "personal": list(personal)}
     metadata = {"wardround": canonical_json(facts).decode()}
     arrays = {name: np.asarray(value, order="C") for name, value in by_slot(weights).items()}
     return safetensors.numpy.save(arrays, metadata)

@@ -13,7 +13,18 @@ from typing import Any
 import torch
 
 from wardround.aggregate import Aggregator
-from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, FedSr, ServerStep, Training
+from wardround.algorithms import (
+    Algorithm,
+    AlgorithmSpec,
+    CalibratedDpSgd,
+    DpSgd,
+    FedSr,
+    Irm,
+    LogitAdjusted,
+    ServerStep,
+    Training,
+)
+from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
@@ -30,12 +41,19 @@ from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
+from wardround.rounds.split.rules import SplitRules
 from wardround.screen import Norms
+from wardround.tasks import Classify, Restore, TaskSpec
 from wardround.tasks.inputs import trained_part
-from wardround.tasks.models import ModelSpec, Scattering
+from wardround.tasks.models import ModelSpec, RedCnn, Scattering
+from wardround.tasks.models.cut import cut
 from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
+_MODELS_FOR = {
+    "image": "small_cnn or resnet18",
+    "pixel": 'unet, or "monai" with network = "BasicUNet"',
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,8 @@ class Plan:
         privacy: whose presence is hidden, and how well; ``None`` claims nothing.
         ledger: who signs the record of the run (``[ledger]``).
         start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
+        split: where the network is cut (``[split]``); ``None`` where each site holds the whole of it.
+        task: what is learned (``[task]``); ``None`` classifies.
     """
 
     name: str
@@ -122,6 +142,8 @@ class Plan:
     privacy: Privacy | None = None
     ledger: LedgerRules = field(default_factory=LedgerRules)
     start: Start | None = None
+    split: SplitRules | None = None
+    task: TaskSpec | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -139,9 +161,50 @@ class Plan:
             )
         if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
             raise PlanError("views of an image whose features are computed once are all the same: remove views")
-
         if self.trains_on_features and isinstance(self.algorithm, FedSr):
             raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
+        self._refuse_unfit_for_pixels()
+        self._refuse_unfit_for_a_cut()
+
+    def _refuse_unfit_for_a_cut(self) -> None:
+        if self.split is not None and not self.algorithm.work.splits:
+            raise PlanError("[split] cuts the network, which this algorithm trains as a whole: choose splitfed_v1, say")
+        if self.split is None and self.algorithm.work.splits:
+            raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
+        if self.split is not None and self.training.parts != "all":
+            raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
+        if self.split is not None:
+            with torch.random.fork_rng(), torch.device("meta"):  # levels without the memory of their weights
+                cut(self.model.build(1, 1), self.split.depth)
+
+    def _refuse_unfit_for_pixels(self) -> None:
+        name, answers = self.learns.name, self.learns.answers
+        if answers not in self.model.answers:
+            raise PlanError(
+                f"{type(self.model).__name__} gives one answer for each {self.model.answers[0]}, and {name} needs one "
+                f"for each {answers}: choose {_MODELS_FOR[answers]} in [model]"
+            )
+        if answers == "pixel" and (self.training.parts != "all" or "head" in getattr(self.algorithm, "personal", "")):
+            raise PlanError(
+                f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
+                'and personal = "nothing" or "norms" in [algorithm]'
+            )
+        if answers == "pixel" and isinstance(self.algorithm, FedSr | Irm | LogitAdjusted):
+            raise PlanError(
+                f"this algorithm is made for the classes of whole images, which {name} has not: choose fedavg"
+            )
+        if isinstance(self.learns, Restore) and self.learns.residual and isinstance(self.model, RedCnn):
+            raise PlanError("red_cnn adds its input by itself: say residual = false in [task]")
+        if self.learns.keeps_levels and AUGMENTATIONS[self.training.augment].recolours:
+            raise PlanError(
+                f'training augment = "{self.training.augment}" changes the grey levels that {name} learns: choose one '
+                'that only moves pixels, such as "dihedral"'
+            )
+
+    @property
+    def learns(self) -> TaskSpec:
+        """What is learned."""
+        return self.task or Classify()
 
     @property
     def trains_on_features(self) -> bool:
@@ -175,6 +238,8 @@ class Plan:
             claimed_unit=self._unit,
             deployed=deployed,
             trusts_coordinator=encryption is not None and encryption.honest_coordinator,
+            body_host=self.split.body_host if self.split else "",
+            noisy_cut=bool(self.split and self.split.noise_sd),
         )
 
     def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:
@@ -209,7 +274,10 @@ class Plan:
         algorithm = self._calibrated().compose(self.training, self.server)
         if not self.average_decay:
             return algorithm
-        return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay))
+        body = algorithm.body
+        if body is not None:
+            body = dataclasses.replace(body, server=Averaged(body.server, self.average_decay))
+        return dataclasses.replace(algorithm, server=Averaged(algorithm.server, self.average_decay), body=body)
 
     @cached_property
     def guarantee(self) -> Guarantee | None:
@@ -241,7 +309,7 @@ class Plan:
     @cached_property
     def _mixes_records(self) -> bool:
         with torch.random.fork_rng():
-            network = self.model.build(3, 2)
+            network = self.learns.task(self.model, 3, ("one", "another")).build(0)
             freeze(network, frozen_weights(network, self.training.parts))
             return bool(mixing_layer(trained_part(network).module))
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from wardround.core.update import Tensors
 from wardround.ledger.log import Log
+from wardround.rounds.store import SiteStore
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class RoundRecord:
         started: SHA-256 of what the sites were given to train from; see `ledger.entries.Broadcast`.
         refused: site -> what `accepted` would say of its update, for those of `failed` whose update was judged and left
             out.
+        split: where the network is cut, ``steps`` that the body took, ``bytes_up`` and ``bytes_down`` over the cut, and
+            ``body_digest``, SHA-256 of the body's state after the round; else ``None``.
     """
 
     round: int
@@ -47,6 +50,7 @@ class RoundRecord:
     privacy: Mapping[str, Any] | None = None
     started: str = ""
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    split: Mapping[str, Any] | None = None
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -59,6 +63,8 @@ class RoundRecord:
             del values["privacy"]
         if not self.refused:
             del values["refused"]
+        if self.split is None:
+            del values["split"]
         return values
 
     @classmethod
@@ -112,6 +118,10 @@ class Journal(Protocol):
 
     def checkpoint(self) -> bytes | None:
         """Return the last checkpoint of the log; ``None`` before the first."""
+        ...
+
+    def body_store(self) -> SiteStore:
+        """Return where a body host keeps the body: apart from what the coordinator keeps."""
         ...
 
     def keep_checkpoint(self, note: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from wardround.algorithms import ServerStep
@@ -251,14 +252,17 @@ class BlindServer:
         """Say which state to evaluate."""
         return Message({**body, "opened": self._last_round})
 
-    def finish(self) -> str:
+    def finish(self, body: Tensors = MappingProxyType({})) -> str:
         """Let every site write the trained weights; return the SHA-256 that most of their files have.
+
+        Args:
+            body: of a network that is cut: the sites hold head and tail alone.
 
         Raises:
             RunError: no site could.
         """
-        body = Message({"opened": self._last_round})
-        said = Counter(filter(None, (_field(a, "sha256") for a in self._ask(self._fabric.sites(), "finish", body))))
+        told = Message({"opened": self._last_round}, body)
+        said = Counter(filter(None, (_field(a, "sha256") for a in self._ask(self._fabric.sites(), "finish", told))))
         if not said:
             raise RunError("no site could write the trained weights: go on with --resume")
         return said.most_common(1)[0][0]

@@ -14,14 +14,12 @@ import numpy as np
 from torch import nn
 
 from wardround.core.codec import Message
-from wardround.core.context import RoundContext
+from wardround.core.context import RoundContext, derive_seed
 from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import MODEL_GROUPS, Tensors, all_finite, of_group
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
-from wardround.metrics.clinical import confusion_matrix
-from wardround.metrics.intervals import describe
 from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
@@ -32,10 +30,14 @@ from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.logbook.witnessing import Witnessing
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Given, Outlet
+from wardround.rounds.pictures import pictures_of
 from wardround.rounds.plan import Plan
 from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
 from wardround.rounds.spending import Account
+from wardround.rounds.split.asks import GO_ON, Wire
+from wardround.rounds.split.forms import FORMS
+from wardround.rounds.split.speaker import Speaker
 from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
 from wardround.tasks.classification import weights_of
@@ -96,6 +98,12 @@ class Site:
             "train": self._train,
             "evaluate": self._evaluate,
         }
+        if plan.split is not None:
+            wire = Wire(FORMS[plan.split.wire], *workbench.outer.channels)
+            speaker = Speaker(workbench, wire, derive_seed(plan.seed, name, "cut"))
+            for op in ("train", "evaluate"):
+                self._operations[op] = speaker.around(self._operations[op])
+            self._operations[GO_ON] = speaker.go_on
         self._witness = None
         self._used = None
         if keyring is not None:
@@ -138,17 +146,19 @@ class Site:
     def _open(self, body: Message) -> Message:
         if body.fields.get("digest") != self._plan.digest():
             raise SiteError("the coordinator runs another plan than the one this site was given")
+        task = self._bench.task
+        counts = task.counts(self._data.train)
         facts = {
             "num_train": len(self._data.train),
             "num_val": len(self._data.val),
             "num_test": len(self._data.test),
-            "channels": self._bench.task.channels,
-            "classes": list(self._bench.task.classes),
-            "malignant": list(self._bench.task.malignant),
-            "trains_class": (self._data.train.label_counts() > 0).tolist(),
+            "channels": task.channels,
+            "classes": list(task.classes),
+            "malignant": list(task.malignant),
+            "trains_class": (counts > 0).tolist(),
         }
         if self._shares_predictions:
-            facts["label_counts"] = self._data.train.label_counts().tolist()
+            facts["label_counts"] = counts.tolist()
         return Message(facts)
 
     def _train(self, body: Message) -> Message:
@@ -162,7 +172,8 @@ class Site:
         cause = ""
         if self._outlet is not None or self._release is not None:
             cause = f"{self._plan.digest()} {given.digest} {accepted_round}"
-            answered = self._answered(ctx.round, cause)
+            # A body host that is started again has lost the steps of a round that it did not end: then train anew.
+            answered = self._answered(ctx.round, cause) if self._plan.split is None else None
             if answered is not None:
                 return answered
         if self._release is not None:
@@ -240,7 +251,7 @@ class Site:
     def _finish(self, body: Message) -> Message:
         if self._replica is None:
             raise SiteError("the coordinator holds this run's weights")
-        weights = {**self._bench.initial, **self._replica.model(_opened(body))}
+        weights = {**self._bench.initial, **self._replica.model(_opened(body))} | self._bench.body_in(body.tensors)
         content = model_file(weights, self._bench.task, tuple(sorted(self._personal)))
         self._store.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._store.folder / MODEL_FILE, content)
@@ -251,23 +262,24 @@ class Site:
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
         network = self._bench.lend(self._personal_of(memory), self._checked(weights), self._own_model(memory))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
+        measures = self._bench.task.measures
         told = self._shares_predictions and body.fields["part"] == "test"
         with features_seen(network, told) as features:
-            predictions = self._bench.task.predict(network, images)
+            outcome = self._bench.task.evaluate(network, images)
         if self._shares_predictions:
             origins, origin = np.unique(images.origins, return_inverse=True)
             tensors = {
-                "probabilities": predictions.probabilities,
-                "labels": predictions.labels,
-                "groups": np.unique(predictions.groups, return_inverse=True)[1].astype(np.int64),
+                **measures.columns(outcome),
+                "groups": np.unique(outcome.groups, return_inverse=True)[1].astype(np.int64),
                 "origins": origin.astype(np.int64),
             }
             if told:
+                tensors |= pictures_of(self._bench.task, network, images, outcome)
                 tensors |= to_tensors(drifts_by_origin(images, features))
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
         seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws
-        description = describe(predictions, replicates, seed, self._plan.evaluation.min_positives)
+        description = measures.describe(outcome, replicates, seed, self._plan.evaluation.min_positives)
         metrics = {key: [value.value, value.low, value.high] for key, value in description.metrics.items()}
         fields = {
             "metrics": metrics,
@@ -275,7 +287,7 @@ class Site:
             "num_examples": description.num_examples,
             "num_groups": description.num_groups,
         }
-        return Message(fields, {"confusion": confusion_matrix(predictions)})
+        return Message(fields, measures.totals(outcome))
 
     @property
     def _shares_predictions(self) -> bool:

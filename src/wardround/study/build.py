@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
 from wardround.study.simulation import simulated
 from wardround.study.spec import from_json
-from wardround.tasks.classification import Classification
+from wardround.tasks import Task
 
 POOLED_SITE = "central"
 SPENDING = "spending.json"
@@ -49,21 +49,23 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
         DataError: the images cannot be used.
         PlanError: the plan asks for more sites than train.
     """
-    images = plan.data.source.load(data_root)
-    dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole)
+    images = plan.learns.load(plan.data.source, data_root)
+    labelled = plan.learns.answers == "image"
+    dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole, labelled)
     for site in dealt:
         _refuse_unfit(site)
     named = {site: _named(data, site) for site, data in dealt.items()}
+    named = plan.learns.completed(named, plan.data.split_seed, whole)
     sites = {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
     if whole:
         plan.check(sum(bool(len(site.train)) for site in sites.values()))
     return sites
 
 
-def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Classification:
+def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Task:
     """Return what the sites learn: classes and channels come from the images."""
     images = next(iter(sites.values())).test
-    return Classification(plan.model, images.shape[2], images.classes, images.malignant)
+    return plan.learns.task(plan.model, images.shape[2], *plan.learns.names(images))
 
 
 def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opener:
@@ -75,11 +77,14 @@ def make_opener(plan_json: str, data_root: str | None, store_root: str) -> Opene
 
 def opener_for(plan: Plan, sites: Mapping[str, SiteData], store_root: Path, data_root: Path | None = None) -> Opener:
     """Return what opens sites whose data is loaded already."""
-    return partial(_open, plan, sites, _bench(plan, sites, data_root), store_root)
+    make = partial(_bench, plan, sites, data_root)
+    # Sites of a network that is cut are in the middle of a round together, each with its own head and tail.
+    return partial(_open, plan, sites, make if plan.split else cache(make), store_root)
 
 
 def _bench(plan: Plan, sites: Mapping[str, SiteData], data_root: Path | None) -> Workbench:
-    return Workbench(task_of(plan, sites), plan.seed, plan.training.parts, plan.starting_weights(data_root))
+    start = plan.starting_weights(data_root)
+    return Workbench(task_of(plan, sites), plan.seed, plan.training.parts, start, plan.split)
 
 
 def open_site(plan_json: str, site: str, data_root: str | None, store_root: str) -> Site:
@@ -185,11 +190,13 @@ def _without_paths(site: str) -> Iterator[None]:
         raise TrustError(f"site {site} cannot use its keys or its trust.toml; its own log says why") from error
 
 
-def _open(plan: Plan, sites: Mapping[str, SiteData], bench: Workbench, store_root: Path, name: str) -> Site:
+def _open(
+    plan: Plan, sites: Mapping[str, SiteData], bench: Callable[[], Workbench], store_root: Path, name: str
+) -> Site:
     credentials = simulated(store_root, sites, name) if plan.needs_keys and name in sites else None
     store = SiteStore(store_root / name)
     account = Account(store.folder / SPENDING, account_name(plan), plan.privacy.unit) if plan.privacy else None
-    return _opened(plan, sites, bench, store, name, credentials, account)
+    return _opened(plan, sites, bench(), store, name, credentials, account)
 
 
 def _opened(

@@ -8,6 +8,7 @@ from collections import Counter
 from wardround.algorithms import Local, VRex
 from wardround.privacy import epsilon_of
 from wardround.rounds.plan import Plan
+from wardround.study.cut_words import AT_THE_CUT
 
 REPORTED = (
     "training losses",
@@ -36,8 +37,10 @@ def not_covered(plan: Plan) -> list[str]:
     """Return what left the sites without noise."""
     if plan.composed().pooled:
         return ["all images and labels: they lie in one place"]
+    crosses = [AT_THE_CUT] if plan.split else []
     shared = plan.evaluation.shares_predictions(plan.data.source.public)
-    return [*_of_updates(plan), *_beside_updates(plan), *REPORTED, *(["looks of test images"] if shared else [])]
+    looks = ["looks of test images"] if shared else []
+    return [*crosses, *_of_updates(plan), *_beside_updates(plan), *REPORTED, *looks]
 
 
 def _of_updates(plan: Plan) -> list[str]:

@@ -11,7 +11,19 @@ from wardround.protect.pipeline import Pipeline
 from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
 from wardround.study.coverage import claim
+from wardround.study.cut_words import seen_at_cut, where_cut
 from wardround.study.spec import to_table
+
+_SHARED_OPENLY = {
+    "classification": "probabilities, labels, opaque patient numbers, and sums over test images (light, features)",
+    "segmentation": "the scores of each, opaque patient numbers, and sums over test images (light)",
+    "restoration": "the scores of each, opaque patient numbers, and sums over test images (light)",
+}
+_SHARED_CLOSED = {
+    "classification": "metrics and a confusion matrix",
+    "segmentation": "metrics",
+    "restoration": "metrics",
+}
 
 
 def refuse(plan: Plan) -> None:
@@ -36,10 +48,12 @@ def explain(plan: Plan) -> str:
         f"data      {_settings(table['data'], 'source')}",
         *_harmonised(table["data"]),
         f"sites     {_settings(table['data']['sites'], 'by')}",
+        *_task(plan, table),
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
         *_votes(plan),
+        *where_cut(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
         "",
@@ -51,11 +65,12 @@ def explain(plan: Plan) -> str:
     if plan.pipeline.stages:
         lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
-    shared = "metrics and a confusion matrix"
-    if open_to_all:
-        shared = "probabilities, labels, opaque patient numbers, and sums over test images (light, features)"
+    shared = (_SHARED_OPENLY if open_to_all else _SHARED_CLOSED)[plan.learns.name]
+    if open_to_all and plan.task and plan.data.source.public:
+        shared += ", and some of the test images with what was made of them"
     lines += [
         *_seen(plan),
+        *seen_at_cut(plan, algorithm),
         "  outside       nothing on one machine; on NVIDIA FLARE, what mutual TLS hides",
         "",
         f"Everybody's counts and training losses, and for validation and test images {shared}, go to the coordinator.",
@@ -70,6 +85,18 @@ def explain(plan: Plan) -> str:
         f"{len(RULES)} rules were checked, and the plan breaks none.",
     ]
     return "\n".join(lines)
+
+
+def _task(plan: Plan, table: dict[str, Any]) -> list[str]:
+    if plan.task is None:
+        return []
+    settings = {key: value for key, value in table["task"].items() if key != "degradation"}
+    lines = [f"learns    {_settings(settings, 'name')}"]
+    for each in table["task"].get("degradation", []):
+        where = ", ".join(each["sites"]) or "every other site"
+        rest = {key: value for key, value in each.items() if key != "sites"}
+        lines.append(f"simulates {_settings(rest, 'by')} at {where}")
+    return lines
 
 
 def _trained(plan: Plan) -> list[str]:
@@ -130,7 +157,7 @@ def _frames(scheme: Scheme) -> str:
 
 def _seen(plan: Plan) -> list[str]:
     pipeline = plan.pipeline
-    if isinstance(plan.algorithm, Local):
+    if isinstance(plan.algorithm, Local) or not plan.algorithm.work.updates:
         return ["  coordinator   no weights: they all stay at their site", "  other sites   nothing"]
     if pipeline.masks and pipeline.homomorphic:
         coordinator = "nothing of any update, and not the model: it adds masked ciphertexts"

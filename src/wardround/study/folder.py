@@ -24,6 +24,8 @@ from wardround.protect.private_files import make_private_folder, read_own, write
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
+from wardround.rounds.split.body_host import KIND
+from wardround.rounds.store import SiteStore
 from wardround.study.spec import load, to_toml
 
 LEDGER, CHECKPOINT = "ledger", "checkpoint"
@@ -39,6 +41,7 @@ class RunFolder:
     checkpoint-N.safetensors  the server's state after round N, the last; gone when the run is done
     model.safetensors    the trained weights
     predictions.safetensors  on the test parts, where they may leave their site
+    pictures.safetensors     some test images and what was said of them, where these are published
     summary.json         metrics, bytes, seconds, versions
     report.html          the same for people
     ledger/              what can be proved afterwards: the log, and its last checkpoint with all that signed it
@@ -247,6 +250,10 @@ class RunFolder:
         """Keep the last checkpoint; see `Journal.keep_checkpoint`. After a crash the sites sign it again."""
         (self.path / LEDGER / CHECKPOINT).unlink(missing_ok=True)  # renaming over a file costs a flush of the disk
         write_atomically(self.path / LEDGER / CHECKPOINT, note, sync=False)
+
+    def body_store(self) -> SiteStore:
+        """Return where a body host on this machine keeps the body; see `Journal.body_store`."""
+        return SiteStore(self.path.with_name(self.path.name + ".body"), KIND)
 
     def write_file(self, name: str, content: bytes) -> str:
         """Write a file, atomically, and return its SHA-256 in hex."""

@@ -20,25 +20,19 @@ from wardround.data.catalogue import Manifest, MedMnist, Slide
 from wardround.data.catalogue.medmnist import fitted
 from wardround.data.catalogue.slide import stretched, without_dab
 from wardround.data.decode import FORMATS, MAX_PIXELS, decode_image
-from wardround.errors import DataError, RunFolderError, SiteError
+from wardround.data.degraded import to_grey
+from wardround.errors import DataError, PlanError, RunFolderError, SiteError
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
 from wardround.study.folder import RunFolder
-from wardround.tasks.classification import (
-    EVALUATION_BATCH,
-    Classification,
-    batches,
-    by_slot,
-    load_weights,
-    weights_of,
-)
+from wardround.tasks import Restore, Task
+from wardround.tasks.base import EVALUATION_BATCH, batches
+from wardround.tasks.classification import by_slot, load_weights, weights_of
 from wardround.tasks.inputs import to_input
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from wardround.tasks.models import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -77,18 +71,21 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     Raises:
         RunFolderError: the folder holds no finished run, its model is damaged, or a site must be named.
         DataError: a file is missing or is no image.
+        PlanError: the run's answers are images; see `predict_images`.
     """
     import torch
 
     folder = RunFolder(run)
     plan = folder.plan()
-    task, network = _loaded(folder, plan, site)
+    if plan.learns.answers != "image":
+        raise PlanError(f"the answers of a {plan.learns.name} are images: say with --out where to put them")
+    task, network = loaded(folder, plan, site)
     found: list[Prediction] = []
     for rows in batches(len(files), EVALUATION_BATCH):
         chosen = [files[row] for row in rows]
         pixels = np.stack([pixels_of(file, plan, task.channels) for file in chosen])
         with torch.inference_mode():
-            probabilities = torch.softmax(network(to_input(pixels)).float(), dim=1).tolist()
+            probabilities = task.answer(network, to_input(pixels)).tolist()
         found += [
             Prediction(file, dict(zip(task.classes, row, strict=True)))
             for file, row in zip(chosen, probabilities, strict=True)
@@ -96,7 +93,7 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     return found
 
 
-def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classification, nn.Module]:
+def loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Task, nn.Module]:
     """Return the task and the network in evaluation mode, with the weights of the run and of the site."""
     summary = folder.summary()
     if summary.get("status") != "done":
@@ -110,7 +107,7 @@ def _loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Classifica
     content = _content(path)
     if hashlib.sha256(content).hexdigest() != summary.get("model_sha256"):
         raise RunFolderError(f"{path} is not the model that summary.json names: its SHA-256 differs")
-    weights, task, personal = _read_model(path, content, plan.model)
+    weights, task, personal = _read_model(path, content, plan)
     network = _built(task, plan.seed, weights, path)
     load_weights(network, in_group(weights, "net"))
     if site is not None and site not in _sites(summary):
@@ -135,19 +132,19 @@ def _content(path: Path) -> bytes:
         raise RunFolderError(f"{path} cannot be read ({error.strerror}): remake the run") from None
 
 
-def _read_model(path: Path, content: bytes, model: ModelSpec) -> tuple[Tensors, Classification, frozenset[str]]:
+def _read_model(path: Path, content: bytes, plan: Plan) -> tuple[Tensors, Task, frozenset[str]]:
     """Return the weights, the task they solve and the names of the personal weights."""
     try:
         weights = safetensors.numpy.load(content)
         with safetensors.safe_open(path, framework="numpy") as opened:
             facts = json.loads(opened.metadata()["wardround"])
-        task = Classification(model, int(facts["channels"]), tuple(map(str, facts["classes"])))
+        task = plan.learns.task(plan.model, int(facts["channels"]), tuple(map(str, facts["classes"])))
         return weights, task, frozenset(facts["personal"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{path} is no model of this package ({error}): remake the run") from None
 
 
-def _built(task: Classification, seed: int, weights: Tensors, path: Path) -> nn.Module:
+def _built(task: Task, seed: int, weights: Tensors, path: Path) -> nn.Module:
     network = task.build(seed)
     shapes = {name: value.shape for name, value in by_slot(weights_of(network)).items()}
     if shapes != {name: value.shape for name, value in weights.items()}:
@@ -183,7 +180,7 @@ def channels_of(run: Path, store: Path | None = None) -> int:
     """
     for path in (run / MODEL_FILE, *([store / MODEL_FILE] if store else [])):
         if path.exists():
-            return _read_model(path, _content(path), RunFolder(run).plan().model)[1].channels
+            return _read_model(path, _content(path), RunFolder(run).plan())[1].channels
     raise RunFolderError(
         f"{run / MODEL_FILE} does not exist, and only the model tells how images were read: finish the run"
     )
@@ -198,12 +195,14 @@ def pixels_of(file: Path, plan: Plan, channels: int) -> np.ndarray:
     Raises:
         DataError: the file is missing or is no image.
     """
+    grey = isinstance(plan.learns, Restore)  # which reads colours and turns them grey; a grey picture stays what it is
     try:
         opened = file.open("rb")
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}): check the path") from None
     with opened:
-        return read_as(plan.data.source, opened, str(file), channels)
+        pixels = read_as(plan.data.source, opened, str(file), 3 if grey else channels)
+    return to_grey(pixels) if grey else pixels
 
 
 @singledispatch
@@ -221,7 +220,7 @@ def read_as(source: Any, file: IO[bytes], name: str, channels: int) -> np.ndarra
 
 @read_as.register
 def _(source: MedMnist, file: IO[bytes], name: str, channels: int) -> np.ndarray:
-    width, height = _size_of(file)
+    width, height = size_of(file)
     if width != height or width * height > MAX_PIXELS:  # MedMNIST's own images are small squares
         return decode_image(file, name, source.size_px, channels)
     return fitted(decode_image(file, name, width, channels), source.size_px)
@@ -237,7 +236,7 @@ def _(source: Slide, file: IO[bytes], name: str, channels: int) -> np.ndarray:
     return stretched(without_dab(decode_image(file, name, source.size_px, channels)))
 
 
-def _size_of(file: IO[bytes]) -> tuple[int, int]:
+def size_of(file: IO[bytes]) -> tuple[int, int]:
     """Return width and height, ``(0, 1)`` if the file is no image, which `decode_image` then says."""
     from PIL import Image, UnidentifiedImageError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from wardround.data.catalogue import Manifest, Source
 from wardround.data.prepare import Decoding, Prepared
 from wardround.study.spec import load
+from wardround.tasks import Classify, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,10 @@ class Preparation:
 
     Attributes:
         images: that can be trained on.
-        made: images decoded now; the others were in the cache.
+        made: images, or masks of images, decoded now; the others were in the cache.
         refused: why the others cannot be used, with their places in the table.
         notes: what the site should know of some images, with their number.
-        cache: the file that holds the pixels; ``None`` for a source that needs none.
+        cache: the file that holds the images' pixels; ``None`` for a source that needs none.
     """
 
     images: int
@@ -41,11 +42,13 @@ def prepare(folder: Path, spec: Path | None, workers: int) -> Preparation:
         PlanError: the plan cannot be used.
         DataError: the images cannot be used, or more are unreadable than the plan allows.
     """
-    source: Source = load(spec).data.source if spec else Manifest()
+    plan = load(spec) if spec else None
+    source: Source = plan.data.source if plan else Manifest()
+    task: TaskSpec = plan.learns if plan else Classify()
     found: list[Prepared] = []
-    images = source.load(folder, Decoding(workers, thorough=True, told=found.append))
+    images = task.load(source, folder, Decoding(workers, thorough=True, told=found.append))
     if not found:
         return Preparation(len(images), 0, (), (), None)
-    [one] = found
-    notes = tuple(f"{count} {note}" for note, count in one.notes.items())
-    return Preparation(len(images), one.made, tuple(one.refused.values()), notes, one.path)
+    notes = tuple(f"{count} {note}" for one in found for note, count in one.notes.items())
+    refused = tuple(why for one in found for why in one.refused.values())
+    return Preparation(len(images), max(one.made for one in found), refused, notes, found[0].path)

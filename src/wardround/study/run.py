@@ -13,16 +13,19 @@ from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
 from wardround.fabric.workers import WorkerFabric
-from wardround.metrics.clinical import Predictions
+from wardround.metrics.measures import joined
 from wardround.rounds.coordinator import Coordinator, RunResult
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE, model_file
+from wardround.rounds.pictures import by_place
 from wardround.rounds.plan import Plan
 from wardround.study.build import make_opener, opener_for, sites_of
 from wardround.study.folder import RunFolder
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
+
+PICTURES = "pictures.safetensors"
 
 
 def folder_of(plan: Plan, out: Path | None) -> Path:
@@ -121,20 +124,24 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
     predictions = _predictions(result)
     if predictions:
         folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})
+    if pictures := by_place(result.test.sites):
+        folder.write_tensors(PICTURES, pictures, {"sites": "\n".join(result.test.sites)})
     folder.write_summary(summarise(plan, result, model_sha256))
     folder.drop_checkpoint()
 
 
 def _predictions(result: RunResult) -> Tensors:
-    """Return the test predictions below each other, site after site; empty unless all sites shared theirs."""
-    tests = list(result.test.sites.values())
-    shared = [test.predictions for test in tests if test.predictions is not None]
-    if len(shared) < len(tests):
+    """Return what was said of each test image, site after site; empty unless all sites shared theirs."""
+    outcomes = [test.outcome for test in result.test.sites.values()]
+    shared = [outcome for outcome in outcomes if outcome is not None]
+    if not shared or len(shared) < len(outcomes):
         return {}
-    pooled = Predictions.concatenate(shared)
+    measures = result.task.measures
+    columns = measures.columns(joined(measures, shared))
+    if "probabilities" in columns:
+        columns["probabilities"] = np.asarray(columns["probabilities"], np.float32)
     return {
-        "probabilities": np.asarray(pooled.probabilities, np.float32),
-        "labels": pooled.labels,
-        "groups": pooled.group_codes,
+        **columns,
+        "groups": np.unique(np.concatenate([outcome.groups for outcome in shared]), return_inverse=True)[1],
         "sites": np.repeat(np.arange(len(shared)), [len(found) for found in shared]),
     }

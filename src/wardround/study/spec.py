@@ -16,6 +16,7 @@ from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Training
 from wardround.algorithms.server import SERVERS
 from wardround.data.catalogue import SOURCES, Manifest, Source
+from wardround.data.degradations import DEGRADATIONS
 from wardround.data.harmonise import Harmonise
 from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES, Parts
@@ -24,8 +25,10 @@ from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Evaluation, Plan
+from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys
+from wardround.tasks import TASKS, Classify, Restore, TaskSpec
 from wardround.tasks.models import MODELS
 from wardround.tasks.start import Start
 
@@ -35,6 +38,8 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "data": ("source", SOURCES, "slide"),
     "data.sites": ("by", RULES, "natural"),
     "data.intensity": ("by", INTENSITIES, "as_stored"),
+    "task": ("name", TASKS, "classification"),
+    "task.degradation": ("by", DEGRADATIONS, "photon_noise"),
     "model": ("name", MODELS, "small_cnn"),
     "algorithm": ("name", ALGORITHMS, "fedavg"),
     "server": ("name", SERVERS, "sgd"),
@@ -49,6 +54,9 @@ _OPENER = "open_at"
 _STAGES = "protect"
 _PRIVACY = "privacy"
 _START = "start"
+_SPLIT = "split"
+_TASK = "task"
+_DEGRADATION = "task.degradation"
 _SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
@@ -82,10 +90,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK, _SPLIT))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY, _START):
+    for name in (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -107,6 +115,8 @@ def parse(table: Table) -> Plan:
         components[name] = _choose(name, table.get(name, {}))
     components["privacy"] = _fill(_PRIVACY, Privacy, table[_PRIVACY]) if _PRIVACY in table else None
     components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
+    components["task"] = _task(dict(table.get(_TASK, {})))
+    components["split"] = _fill(_SPLIT, SplitRules, table[_SPLIT]) if _SPLIT in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -125,6 +135,14 @@ def _source(table: dict[str, Any]) -> Source:
         harmonise=_fill("data.harmonise", Harmonise, harmonise),
         intensity=_choose("data.intensity", intensity),
     )
+
+
+def _task(table: dict[str, Any]) -> TaskSpec | None:
+    if TASKS.get(table.get(CHOICES[_TASK][0], "")) is not Restore:
+        chosen: TaskSpec = _choose(_TASK, table)
+        return None if chosen == Classify() else chosen  # as in plans that know of no other task
+    degradations = _chosen(_DEGRADATION, table.pop("degradation", [{}]))
+    return dataclasses.replace(_choose(_TASK, table), degradation=degradations)  # type: ignore[no-any-return]
 
 
 def _pipeline(stages: Any, open_at: Any) -> Pipeline:
@@ -151,6 +169,12 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[_PRIVACY] = _table_of(_PRIVACY, plan.privacy)
     if plan.start:
         table[_START] = _table_of(_START, plan.start)
+    if plan.split:
+        table[_SPLIT] = _table_of(_SPLIT, plan.split)
+    if plan.task:
+        table[_TASK] = _table_of(_TASK, plan.task)
+    if isinstance(plan.task, Restore):
+        table[_TASK]["degradation"] = [_table_of(_DEGRADATION, each) for each in plan.task.degradation]
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     data = plan.data
     table["data"] = {

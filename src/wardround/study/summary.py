@@ -38,7 +38,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
             "sites": {name: _intervals(found) for name, found in sites.items()},
         },
         "tested": {"pooled": _tested(test.pooled), "sites": {name: _tested(found) for name, found in sites.items()}},
-        "confusion": {name: found.confusion.tolist() for name, found in test.sites.items()},
+        "confusion": {n: found.totals["confusion"].tolist() for n, found in test.sites.items() if not plan.task},
         "sites": {name: _facts(facts) for name, facts in result.facts.items()},
         "drift": _drift(test),
         "not_tested": dict(result.test_failed),
@@ -52,6 +52,8 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "ledger": _ledger(result.ledger),
         "model_sha256": model_sha256,
         "versions": versions(),
+        **({"task": plan.task.name} if plan.task else {}),
+        **({"split": _split(records)} if plan.split else {}),
     }
 
 
@@ -79,6 +81,12 @@ def _privacy(plan: Plan, records: Sequence[RoundRecord]) -> dict[str, Any]:
         "covered": covered(plan) if claimed else [],
         "not_covered": not_covered(plan),
     }
+
+
+def _split(records: Sequence[RoundRecord]) -> dict[str, Any]:
+    crossed = [record.split for record in records if record.split is not None]
+    up, down, steps = (sum(said[key] for said in crossed) for key in ("bytes_up", "bytes_down", "steps"))
+    return {"steps": steps, "bytes": {"up": up, "down": down}, "bytes_per_step": (up + down) / max(1, steps)}
 
 
 def _ledger(end: LedgerEnd) -> dict[str, Any]:

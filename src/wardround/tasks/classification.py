@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from wardround.core.update import Tensors, in_group, of_group
+from wardround.data.catalogue import Source
 from wardround.data.images import LabelledImages
+from wardround.data.prepare import Decoding
+from wardround.data.sites import SiteData
+from wardround.errors import PlanError
 from wardround.metrics.clinical import Predictions
+from wardround.metrics.measures import ClassMeasures
+from wardround.tasks.base import EVALUATION_BATCH, Network, batches, fresh
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec
 
-EVALUATION_BATCH = 256
+
+@dataclass(frozen=True)
+class Classify:
+    """The choice of `Classification`: what a plan without ``[task]`` learns."""
+
+    name: ClassVar[str] = "classification"
+    answers: ClassVar[str] = "image"
+    keeps_levels: ClassVar[bool] = False
+
+    def load(self, source: Source, root: Path | None, how: Decoding | None = None) -> LabelledImages:
+        """Return the images as they are: they bring their labels."""
+        return source.load(root, how)
+
+    def completed(self, dealt: Mapping[str, SiteData], seed: int, whole: bool) -> dict[str, SiteData]:
+        """Return the sites' images as they are."""
+        return dict(dealt)
+
+    def names(self, images: LabelledImages) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the classes of the images."""
+        return images.classes, images.malignant
+
+    def task(
+        self, model: ModelSpec, channels: int, classes: tuple[str, ...], malignant: tuple[str, ...] = ()
+    ) -> Classification:
+        """Return the task; see there."""
+        return Classification(model, channels, classes, malignant)
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What the sites learn together: a network from images of one size to one of `classes`.
+    """What the sites learn together: a network from images of one size to one of `classes`; implements `base.Task`.
 
     Attributes:
         model: spec of the network.
@@ -34,33 +67,61 @@ class Classification:
     classes: tuple[str, ...]
     malignant: tuple[str, ...] = ()
 
+    on_grid: ClassVar[bool] = False
+    shows: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def measures(self) -> ClassMeasures:
+        """AUC, balanced accuracy, F1 and calibration."""
+        return ClassMeasures(self.classes, self.malignant)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Classes and channels."""
+        return {"classes": self.classes, "channels": self.channels}
+
     def build(self, seed: int) -> nn.Module:
         """Return a freshly initialised network; the same weights for the same seed and build of torch."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = self.model.build(self.channels, len(self.classes))
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return fresh(self.model, seed, self.channels, len(self.classes))
 
-    def loss(self, network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the mean cross-entropy of a batch: images float ``(B, C, H, W)``, labels int64 ``(B,)``."""
-        return nn.functional.cross_entropy(network(images).float(), labels)
+    def targets(self, images: LabelledImages, rows: np.ndarray) -> torch.Tensor:
+        """Return the labels, int64 ``(len(rows),)``."""
+        return torch.from_numpy(images.labels[rows])
 
-    def predict(self, network: nn.Module, images: LabelledImages) -> Predictions:
+    def loss(self, network: Network, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross-entropy of a batch: inputs float ``(B, C, H, W)``, targets int64 ``(B,)``."""
+        return nn.functional.cross_entropy(_logits(network, inputs), targets)
+
+    def answer(self, network: Network, inputs: torch.Tensor) -> np.ndarray:
+        """Return the probability of each class, float32 ``(B, len(classes))``."""
+        return np.asarray(torch.softmax(_logits(network, inputs), dim=1).detach().cpu().numpy())
+
+    def evaluate(self, network: nn.Module, images: LabelledImages) -> Predictions:
         """Return class probabilities for `images`, with the network in evaluation mode."""
         part = trained_part(network.eval())
         device = next(network.parameters()).device
         parts = [np.zeros((0, len(self.classes)), np.float32)]
         with torch.inference_mode():
             for rows in batches(len(images), EVALUATION_BATCH):
-                logits = part.module(part.inputs(images, rows, device)).float()
-                parts.append(torch.softmax(logits, dim=1).cpu().numpy())
+                parts.append(self.answer(part.module, part.inputs(images, rows, device)))
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
 
+    def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
+        """Return nothing."""
+        return {}
 
-def batches(count: int, size: int) -> Iterator[np.ndarray]:
-    """Yield ``0 … count-1`` in order, in arrays of at most `size`."""
-    for start in range(0, count, size):
-        yield np.arange(start, min(start + size, count))
+    def counts(self, images: LabelledImages) -> np.ndarray:
+        """Return how many images have each label."""
+        return images.label_counts()
+
+
+def _logits(network: Network, inputs: torch.Tensor) -> torch.Tensor:
+    logits = network(inputs)
+    if logits.ndim != 2:
+        raise PlanError(
+            f"{type(network).__name__} gives no (images, classes) logits: choose a classifier, or another [task]"
+        )
+    return logits.float()
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ class TrainedPart:
     def inputs(self, images: LabelledImages, rows: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
         """Return what the module is fed for these rows of `images`: float32, the first dimension counts them."""
         if self.body is None:
-            return to_input(images.batch(rows), device)
+            return to_input(images.fed(rows), device)
         return self.body.features(images, rows).to(device)
 
     def fed(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -85,7 +85,7 @@ def test_a_site_is_tested_with_its_own_model_and_one_without_with_the_shared(tmp
     network = TASK.build(0)
     for accepted, expected in ((-1, weights), (plan.rounds - 1, {n: own[n] for n in weights})):
         load_weights(network, expected)
-        probabilities = TASK.predict(network, tiny.site_data("east").test).probabilities
+        probabilities = TASK.evaluate(network, tiny.site_data("east").test).probabilities
         np.testing.assert_array_equal(said[accepted].tensors["probabilities"], probabilities)
     assert (said[-1].tensors["probabilities"] != said[plan.rounds - 1].tensors["probabilities"]).any()
 

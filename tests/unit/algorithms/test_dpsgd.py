@@ -13,7 +13,7 @@ from opacus import GradSampleModule
 from torch import nn
 
 from wardround.algorithms import CalibratedDpSgd, DpSgd, Training
-from wardround.algorithms.augment import unchanged
+from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.base import LocalResult
 from wardround.algorithms.server import ServerSgd
 from wardround.algorithms.unit_gradients import UnitGradients, mixing_layer
@@ -41,7 +41,7 @@ def flat(tensors: dict[str, torch.Tensor]) -> np.ndarray:
 
 def summed(task: Classification, images: LabelledImages, units: np.ndarray, bound: float, views: int = 1) -> np.ndarray:
     network = task.build(0).train()
-    return flat(UnitGradients(task, bound, unchanged, views).clipped_sum(network, images, units)[0])
+    return flat(UnitGradients(task, bound, AUGMENTATIONS["none"], views).clipped_sum(network, images, units)[0])
 
 
 def opacus_gradients(task: Classification, images: LabelledImages) -> np.ndarray:
@@ -80,9 +80,10 @@ def test_chunks_change_nothing_and_keep_units_whole(monkeypatch: pytest.MonkeyPa
     task = TASKS["small_cnn"]
     units = np.array([0, 1, 0, 2, 2, 2, 3, 1, 4, 5, 5, 0])
     at_once = summed(task, IMAGES, units, 0.3)
-    for chunk in (1, 30_000, 60_000):
-        monkeypatch.setattr("wardround.algorithms.unit_gradients._CHUNK_VALUES", chunk)
-        chunks = list(UnitGradients(task, 1.0, unchanged)._chunks(units, 7000))
+    for values, views in ((1, 256), (30_000, 256), (60_000, 256), (2**23, 5)):
+        monkeypatch.setattr("wardround.algorithms.unit_gradients._CHUNK_VALUES", values)
+        monkeypatch.setattr("wardround.algorithms.unit_gradients._CHUNK_VIEWS", views)
+        chunks = list(UnitGradients(task, 1.0, AUGMENTATIONS["none"])._chunks(units, 7000))
         assert sorted(np.concatenate(chunks).tolist()) == list(range(12))
         assert sum(len(np.unique(units[rows])) for rows in chunks) == 6
         assert np.allclose(summed(task, IMAGES, units, 0.3), at_once, atol=1e-6)

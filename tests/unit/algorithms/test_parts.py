@@ -14,7 +14,7 @@ import tiny
 import torch
 
 from wardround.algorithms import Training
-from wardround.algorithms.augment import unchanged
+from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.parts import PARTS, frozen_weights, own_weights
 from wardround.algorithms.personal import PERSONAL
@@ -153,7 +153,7 @@ def test_views_of_what_is_computed_once_are_refused() -> None:
 def test_a_unit_s_gradient_is_that_of_its_trained_part(parts: str) -> None:
     images = tiny.images(6)
     network = Workbench(tiny.task(), 1, parts).lend().eval()
-    total, _ = UnitGradients(tiny.task(), 1e6, unchanged).clipped_sum(network, images, np.arange(6))
+    total, _ = UnitGradients(tiny.task(), 1e6, AUGMENTATIONS["none"]).clipped_sum(network, images, np.arange(6))
     part = trained_part(network)
     loss = torch.nn.CrossEntropyLoss(reduction="sum")
     loss(part.module(part.fed(part.inputs(images, np.arange(6)))), torch.from_numpy(images.labels)).backward()

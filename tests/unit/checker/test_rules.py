@@ -42,6 +42,7 @@ CODES = Link("codes", Contract(REAL, Numbers.CODES, norm=Norm.INFLATES))
 PUBLIC = Link("randomk", Contract(REAL, Numbers.REAL, picks_coordinates=Picks.SHARED, remembers=True))
 MEDIAN = Combiner("median", View.EACH)
 COUNTED = Combiner("mean", View.SUM, Weights.REPORTED)
+CUT = Work("splitfed_v1", splits=True)
 VOTING = Work("fedgma", votes=True)
 CENTRAL, LOCAL = Work("central", pooled=True), Work("local", shares=False)
 
@@ -116,6 +117,11 @@ ALONE: dict[str, Mixture] = {
     "codes-before-noise": staged(CLIP, CENTRAL_NOISE, CODES),
     "feedback-before-noise": replace(staged(PUBLIC, noise(unit=Unit.RECORD)), work=BOUNDED),
     "steps-by-count": Mixture(work=replace(OWN_NOISE, counts_records=True), claims_privacy=True),
+    "both-roles": Mixture(work=CUT, body_host="apart", deployed=True),
+    "split-uncovered": replace(staged(CLIP, noise()), work=CUT, claims_privacy=True),
+    "seeded-cut-noise": Mixture(work=CUT, body_host="coordinator", noisy_cut=True, deployed=True),
+    "relay-combines-nothing": replace(staged(CLIP), work=replace(CUT, relays=True)),
+    "unsent-protected": replace(staged(CLIP), work=replace(CUT, updates=False)),
     "votes-bare": replace(staged(CLIP, noise()), work=VOTING),
     "mixed-records": Mixture(work=replace(OWN_NOISE, mixes_records=True), claims_privacy=True),
 }

@@ -209,3 +209,8 @@ def test_a_hospital_that_sees_only_its_own_images_may_lack_a_class() -> None:
     with pytest.raises(DataError, match="has no training image"):
         partition(own, Natural(), Parts(), 0)
     assert list(partition(own, Natural(held_out=("elsewhere",)), Parts(), 0, whole=False)) == ["a"]
+
+
+def test_labels_that_nobody_learns_need_no_training_image() -> None:
+    own = images_of([f"p{i}" for i in range(30)], [0] * 30, ["a"] * 30, classes=2)
+    assert list(partition(own, Natural(), Parts(), 0, learns_labels=False)) == ["a"]

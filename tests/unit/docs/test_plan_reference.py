@@ -20,6 +20,7 @@ from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
 from wardround.rounds.ledger_rules import COSIGNERS, LedgerRules
 from wardround.rounds.plan import Evaluation
+from wardround.rounds.split.rules import SplitRules
 from wardround.study.spec import CHOICES, load, parse
 from wardround.tasks.start import Start
 
@@ -37,6 +38,7 @@ TABLES = [
     ("## `[evaluation]`", Evaluation),
     ("## `[ledger]`", LedgerRules),
     ("## `[privacy]`", Privacy),
+    ("## `[split]`", SplitRules),
 ]
 
 

@@ -72,7 +72,7 @@ def test_shared_predictions_are_described_by_site_and_pooled() -> None:
     assert found.pooled.num_groups == 11
     alone = pooled({"east": messages["east"]})
     assert found.values()["east"]["f1"] == pytest.approx(float(macro_f1(alone)))
-    np.testing.assert_array_equal(found.sites["east"].confusion, confusion_matrix(alone))
+    np.testing.assert_array_equal(found.sites["east"].totals["confusion"], confusion_matrix(alone))
     low, high = found.pooled.metrics["auc"].low, found.pooled.metrics["auc"].high
     assert low is not None
     assert high is not None

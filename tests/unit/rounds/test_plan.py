@@ -10,9 +10,10 @@ import pytest
 import tiny
 
 from wardround.aggregate import AGGREGATORS
-from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold
+from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold, SplitFedV1
 from wardround.algorithms.server import SERVERS, Averaged
 from wardround.data.catalogue import SOURCES, Manifest
+from wardround.data.degradations import DEGRADATIONS, SimulatedCt
 from wardround.data.intensity import INTENSITIES
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
@@ -20,9 +21,11 @@ from wardround.privacy import Privacy
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.plan import Evaluation, Plan
+from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
-from wardround.study.spec import from_json, to_json
-from wardround.tasks.models import MODELS, MonaiNet
+from wardround.study.spec import from_json, parse, to_json
+from wardround.tasks import Restore, Segment
+from wardround.tasks.models import MODELS, MonaiNet, RedCnn, UNet
 from wardround.tasks.start import Start
 
 BASE = tiny.plan()
@@ -88,9 +91,26 @@ OTHER: dict[str, Any] = {
     "order": 1,
     "sha256": "1" * 64,
     "start": START,
+    "task": Segment(),
+    "degradation": (SimulatedCt(),),
+    "read_noise": 0.2,
+    "arc_deg": 90.0,
+    "split": SplitRules(2),
+    "body_host": "coordinator",
+    "wire": "int8",
+    "form": "released",
+    "widths": (4, 8),
+}
+OTHER_OF: dict[tuple[str, str], Any] = {
+    ("SplitFedV1", "personal"): "norms",
+    ("SplitFedV2", "personal"): "norms",
+    ("Interleaved", "personal"): "norms",
+    ("FlatCnn", "activation"): "tanh",
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
+    ("Plan", "task"): {"model": MonaiNet("UNet")},
+    ("Plan", "split"): {"model": UNet(), "task": Segment(), "algorithm": SplitFedV1()},
     ("ServerSgd", "nesterov"): {"momentum": 0.5},
     ("Privacy", "noise_multiplier"): {"epsilon": 0.0, "noise_multiplier": 1.5},
 }
@@ -145,11 +165,18 @@ def variants() -> Iterator[Plan]:
     ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
-            yield dataclasses.replace(BASE, **{key: component})
+            together: dict[str, Any] = {"task": Segment()} if kind in (UNet, RedCnn) else {}
+            if key == "algorithm" and component.work.splits:
+                together = {"model": UNet(), "task": Segment(), "split": SplitRules()}
+            yield dataclasses.replace(BASE, **together, **{key: component})
     for kind in SOURCES.values():
         yield having(BASE, ("data",), {"source": kind()})
     for intensity in INTENSITIES.values():
         yield having(BASE, ("data",), {"source": Manifest(intensity=intensity())})
+    for kind in (Segment, Restore):
+        yield dataclasses.replace(BASE, model=MonaiNet("UNet"), task=kind())
+    for each in DEGRADATIONS.values():
+        yield dataclasses.replace(BASE, model=MonaiNet("UNet"), task=Restore(degradation=(each(sites=("a",)),)))
     for rule in RULES.values():
         yield having(BASE, ("data",), {"sites": rule()})
 
@@ -167,8 +194,10 @@ def test_every_field_of_every_component_changes_the_digest() -> None:
                     continue
                 done.add((kind, field.name))
                 together = TOGETHER.get((kind, field.name), {})
-                base = having(plan, path, together)
-                changes = {**together, field.name: other(value, field.name)}
+                # An algorithm over a cut network cannot be without a cut.
+                base = plan if field.name == "split" else having(plan, path, together)
+                changed_to = OTHER_OF.get((kind, field.name)) or other(value, field.name)
+                changes = {**together, field.name: changed_to}
                 digest = having(plan, path, changes).digest()
                 assert digest != base.digest(), (kind, field.name)
                 assert digest not in seen, (kind, field.name)
@@ -182,7 +211,9 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert len(digests) == count - 5 - 1 + 3  # and one with a claim, one with weights to start from
+    assert (
+        len(digests) == count - 5 - 1 + 3 + 4
+    )  # and one with a claim, one with weights to start from, four of other tasks
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:
@@ -257,3 +288,45 @@ def test_the_average_is_wrapped_around_whatever_the_server_step_is() -> None:
     for spec in (FedAvg(), Central(), Local()):
         plain = dataclasses.replace(BASE, algorithm=spec)
         assert plain.composed().server == plain.server
+
+
+_U: dict[str, Any] = {"task": {"name": "segmentation"}, "model": {"name": "unet"}}
+CUTS: dict[str, tuple[dict[str, Any], str]] = {
+    "an algorithm without a cut": ({"algorithm": {"name": "splitfed_v1"}}, r"say where, \[split\] depth = 1"),
+    "a cut without an algorithm": ({"split": {}}, "which this algorithm trains as a whole"),
+    "a part of a cut network": (
+        {"algorithm": {"name": "splitfed_v1"}, "split": {}, "training": {"parts": "norms"}},
+        'parts = "all"',
+    ),
+    "a network without levels": (
+        {"algorithm": {"name": "splitfed_v1"}, "split": {}},
+        "Sequential cannot be cut: choose the model unet",
+    ),
+    "too deep": (
+        {
+            "algorithm": {"name": "dcsfl"},
+            "split": {"depth": 4},
+            "task": {"name": "segmentation"},
+            "model": {"name": "unet"},
+        },
+        "depth 4 does not exist: this network has levels 1 to 3",
+    ),
+    "no depth": ({"algorithm": {"name": "dcsfl"}, "split": {"depth": 0}}, "leaves nothing at a site"),
+    "an unknown host": (
+        {"algorithm": {"name": "dcsfl"}, "split": {"body_host": "cloud"}},
+        "apart or coordinator",
+    ),
+    "an unknown form": ({"algorithm": {"name": "dcsfl"}, "split": {"wire": "int4"}}, "choose from float32, bf16, int8"),
+    "negative noise": ({"algorithm": {"name": "dcsfl"}, "split": {"noise_sd": -1.0}}, "not negative"),
+    "a correction of none": ({"algorithm": {"name": "dcsfl", "mu": 0.0}, "split": {}}, "without a correction"),
+    "an unknown correction": (
+        {"algorithm": {"name": "dcsfl", "form": "best"}, "split": {}},
+        'or "intended"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("table", "reason"), CUTS.values(), ids=CUTS.keys())
+def test_a_cut_that_cannot_be_is_refused(table: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
+        parse({"name": "x", **table})

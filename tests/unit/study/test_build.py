@@ -77,13 +77,13 @@ def test_a_site_whose_name_is_no_folder_s_is_refused(monkeypatch: pytest.MonkeyP
     class Source:
         public = True
 
-        def load(self, root: Path | None) -> LabelledImages:
+        def load(self, root: Path | None, how: object = None) -> LabelledImages:
             return tiny.images(16, site="north")
 
     plan: Plan = replace(SLIDE, data=replace(SLIDE.data, source=Source()))
     assert list(sites_of(plan, None)) == ["north"]
     images = tiny.images(16)
     renamed = replace(images, origins=np.full(len(images), name))
-    monkeypatch.setattr(Source, "load", lambda self, root: renamed)
+    monkeypatch.setattr(Source, "load", lambda self, root, how=None: renamed)
     with pytest.raises(DataError, match="a site cannot be called"):
         build.sites_of(plan, None)

@@ -12,6 +12,7 @@ from wardround.checker import RULES
 from wardround.errors import PlanError
 from wardround.study.coverage import not_covered
 from wardround.study.explain import explain, refuse
+from wardround.study.spec import parse
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,40 @@ def test_sums_over_test_images_are_said_where_they_leave(share: str) -> None:
     plan = tiny.plan(evaluation={"share": share})
     assert ("sums over test images" in explain(plan)) is (share == "predictions")
     assert ("looks of test images" in not_covered(plan)) is (share == "predictions")
+
+
+CUT: dict[str, Any] = {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "unsaid"),
+    [
+        (
+            {"algorithm": {"name": "splitfed_v1"}},
+            ["a body for each site, averaged", "body host     every batch's activations", "should it learn the head"],
+            ["coordinator, too", "next site"],
+        ),
+        (
+            {"algorithm": {"name": "interleaved"}, "split": {"body_host": "coordinator", "noise_sd": 0.5}},
+            ["one body", "one party with what both see", "it knows the heads", "noise of 0.5 standard deviations"],
+            ["should it learn"],
+        ),
+        (
+            {
+                "algorithm": {"name": "interleaved"},
+                "split": {"body_host": "coordinator"},
+                "protect": tiny.PIPELINES["packed and masked"],
+            },
+            ["one party with what both see", "nothing of any update"],
+            ["it knows the heads"],
+        ),
+        ({"algorithm": {"name": "split_learning"}}, ["next site     the head and the tail"], []),
+        ({"algorithm": {"name": "splitfed_v3"}}, ["no weights: they all stay"], ["each site's update, in the clear"]),
+    ],
+)
+def test_a_cut_is_told_with_who_sees_what(settings: dict[str, Any], said: list[str], unsaid: list[str]) -> None:
+    page = explain(parse({"name": "cut", **CUT, **settings}))
+    for words in said:
+        assert words in page
+    for words in unsaid:
+        assert words not in page

@@ -65,6 +65,12 @@ def test_plans_survive_toml_and_json(data: st.DataObject) -> None:
         "server": {"name": data.draw(st.sampled_from(sorted(SERVERS))), "learning_rate": data.draw(st.floats(1e-9, 9))},
         "training": {"epochs": data.draw(st.floats(1e-3, 50)), "learning_rate": data.draw(st.floats(1e-9, 10))},
     }
+    if ALGORITHMS[table["algorithm"]["name"]]().work.splits:
+        table |= {
+            "task": {"name": "segmentation"},
+            "model": {"name": "unet"},
+            "split": {"wire": "int8", "noise_sd": 0.5},
+        }
     plan = parse(table)
     assert from_json(to_json(plan)) == plan
     assert parse(tomllib.loads(to_toml(plan))) == plan
@@ -162,18 +168,28 @@ def test_a_date_is_no_setting() -> None:
 def test_every_default_of_every_choice_is_itself_a_plan() -> None:
     for where, (key, registry, _) in CHOICES.items():
         for name in registry:
-            if name == "monai":
+            if name in ("monai", "classification"):  # the second is what a plan without the table learns: see below
                 continue
             table: dict[str, Any] = {where: {key: name}}
             if where == "data.sites":
                 table = {"data": {"sites": {key: name}}}
             if where == "data.intensity":
                 table = {"data": {"source": "manifest", "intensity": {key: name}}}
+            if where == "task.degradation":
+                table = {**tiny.RESTORE, "task": {"name": "restoration", "degradation": [{key: name}]}}
+            if where == "task":
+                table["model"] = tiny.SEGMENT["model"]
+            if where == "model" and name in ("unet", "red_cnn"):
+                table["task"] = {"name": "segmentation"}
+            if where == "algorithm" and registry[name]().work.splits:
+                table |= {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
             if where in ("protect", "screen"):
                 table = {where: [{key: name}]}
             written = to_table(parse({"name": "x", **table}))
-            found = written["data"][where.partition(".")[2]] if "." in where else written[where]
-            assert (found[0] if where in ("protect", "screen") else found)[key] == name
+            found: Any = written
+            for step in where.split("."):
+                found = found[step]
+            assert (found[0] if isinstance(found, list) else found)[key] == name
 
 
 MANIFEST: dict[str, Any] = {
@@ -252,3 +268,18 @@ def test_five_keys_are_read_from_json_only(tmp_path: Path) -> None:
     path.write_text(json.dumps({"rounds": 4, "clients_per_round": 2, "learning_rate": 0.01}))
     plan = load(path)
     assert (plan.rounds, plan.sites_per_round, plan.training.learning_rate, plan.name) == (4, 2, 0.01, "five")
+
+
+def test_a_plan_that_says_it_classifies_is_the_plan_that_says_nothing() -> None:
+    silent, said = parse({"name": "x"}), parse({"name": "x", "task": {"name": "classification"}})
+    assert silent == said
+    assert silent.digest() == said.digest()
+    assert "task" not in to_table(said)
+    assert silent.learns.name == "classification"
+
+
+def test_a_plan_that_learns_masks_survives_the_way_through_text() -> None:
+    plan = parse({"name": "x", **tiny.SEGMENT, "task": {"name": "segmentation", "dice": 0.5}})
+    assert from_json(to_json(plan)) == plan
+    assert to_table(plan)["task"] == {"name": "segmentation", "dice": 0.5, "cross_entropy": 1.0}
+    assert plan.digest() != parse({"name": "x", **tiny.SEGMENT}).digest()

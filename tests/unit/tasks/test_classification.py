@@ -56,7 +56,7 @@ def test_pixels_are_scaled_and_put_channels_first() -> None:
 
 def test_probabilities_are_those_of_one_image_at_a_time() -> None:
     network, images = TASK.build(0).train(), tiny.images(EVALUATION_BATCH + 7)
-    found = TASK.predict(network, images)
+    found = TASK.evaluate(network, images)
     assert not network.training
     for index in (0, EVALUATION_BATCH - 1, EVALUATION_BATCH, EVALUATION_BATCH + 6):
         with torch.no_grad():
@@ -68,7 +68,7 @@ def test_probabilities_are_those_of_one_image_at_a_time() -> None:
 
 
 def test_no_images_give_no_predictions() -> None:
-    found = TASK.predict(TASK.build(0), tiny.images(4).take([]))
+    found = TASK.evaluate(TASK.build(0), tiny.images(4).take([]))
     assert found.probabilities.shape == (0, 2)
 
 

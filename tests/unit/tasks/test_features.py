@@ -17,7 +17,7 @@ IMAGES = tiny.images(9)
 def test_features_are_what_the_head_turns_into_logits() -> None:
     network = tiny.task().build(0).eval()
     with features_seen(network) as features:
-        predictions = tiny.task().predict(network, IMAGES)
+        predictions = tiny.task().evaluate(network, IMAGES)
     found = torch.from_numpy(np.concatenate(features))
     head = network[-1]
     logits = head(found).detach()

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
 from wardround.errors import DataError
+
+
+@runtime_checkable
+class Masked(Protocol):
+    """A source whose images have masks."""
+
+    def load_masked(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
+        """Return all images with their masks; see `Source.load`.
+
+        Raises:
+            DataError: likewise, and where a mask is absent or damaged.
+        """
+        ...
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, ClassVar, Protocol
@@ -21,12 +21,16 @@ from wardround.data.cache import fingerprint
 from wardround.data.catalogue.base import find
 from wardround.data.decode import check_size, decode_image
 from wardround.data.images import LabelledImages
+from wardround.data.masks import Masks
 from wardround.data.prepare import Decoding, prepared
 from wardround.errors import DataError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MALIGNANT = ("akiec", "bcc", "mel")
 COLUMNS = ("image", "site", "lesion_id", "label")
+REGIONS = ("skin", "lesion")
+HALF = 127
+"""Grey level of a mask above which more than half of a pixel lies in the lesion."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,27 @@ class Ham10000:
                 public=self.public,
             )
 
+    def load_masked(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
+        """Return all images with the masks of the lesions that come with them.
+
+        A pixel belongs to the lesion where more than half of its area does. The images do not say how large a pixel is.
+
+        Raises:
+            DataError: as for `load`, or a mask is absent or damaged.
+        """
+        images = self.load(root, how)
+        source = find(self.path, root, ("ham10000.zip", "ham10000"), "HAM10000")
+        with _opened(source) as files:
+            rows = _read_metadata(files, source)
+            if missing := [row["image"] for row in rows if not row.get("mask")]:
+                raise DataError(f"metadata.csv in {source} names no mask for {missing[0]}: fetch it again")
+            names = tuple(row["mask"] for row in rows)
+            key = {"source": "ham10000 masks", "files": files.fingerprint(list(names)), "size_px": self.size_px}
+            masks = prepared(
+                key, (len(names), self.size_px, self.size_px, 1), _Outlines(source, names, self.size_px), how
+            )
+        return replace(images, masks=Masks(masks.pixels[..., 0], REGIONS))
+
     def _pixels(self, source: Path, files: _Files, names: list[str], how: Decoding | None) -> np.ndarray:
         key = {"source": "ham10000", "files": files.fingerprint(names), "size_px": self.size_px}
         shape = (len(names), self.size_px, self.size_px, 3)
@@ -89,6 +114,23 @@ class _Pictures:
     def __call__(self, row: int) -> tuple[np.ndarray, str]:
         with _kept_open(self.source).open(self.names[row]) as file:
             return decode_image(file, self.name(row), self.size_px, 3), ""
+
+    def name(self, row: int) -> str:
+        return f"{self.source}: {self.names[row]}"
+
+
+@dataclass(frozen=True)
+class _Outlines:
+    """Decodes the masks of an archive or folder; see `prepare.Decoder`."""
+
+    source: Path
+    names: tuple[str, ...]
+    size_px: int
+
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        with _kept_open(self.source).open(self.names[row]) as file:
+            grey = decode_image(file, self.name(row), self.size_px, 1)
+        return (grey > HALF).astype(np.uint8), ""
 
     def name(self, row: int) -> str:
         return f"{self.source}: {self.names[row]}"

@@ -15,9 +15,10 @@ from wardround.data.cache import fingerprint
 from wardround.data.catalogue.base import find
 from wardround.data.catalogue.table import Row, read_table
 from wardround.data.decode import check_size
-from wardround.data.harmonise import Harmonise, Plane, plane_of, square
+from wardround.data.harmonise import Harmonise, Plane, mask_square, plane_of, square
 from wardround.data.images import LabelledImages
 from wardround.data.intensity import AnyIntensity, AsStored
+from wardround.data.masks import Masks
 from wardround.data.prepare import Decoding, Prepared, prepared
 from wardround.data.readers import read_volume
 from wardround.data.readers.boundary import head_of
@@ -26,6 +27,8 @@ from wardround.data.readers.rt_structures import read_regions, region_named
 from wardround.data.volume import Volume
 from wardround.errors import DataError, PlanError
 
+REGIONS = ("outside", "inside")
+_SPACING_BYTES = 16
 BURNT_IN_UNSAID = "images do not say whether text is burnt into their pixels: look at them before they are used"
 
 
@@ -90,19 +93,67 @@ class Manifest:
             public=self.public,
         )
 
+    def load_masked(self, root: Path | None, how: Decoding | None = None) -> LabelledImages:
+        """Return the images with what lies inside of their masks, and the spacing of their pixels where they say it.
+
+        Raises:
+            PlanError: the plan shows the mask to the network already.
+            DataError: as for `load`, or a line names no mask, or one that cannot be used.
+        """
+        if self.harmonise.outside_mask != "keep":
+            raise PlanError(
+                f'data.harmonise.outside_mask = "{self.harmonise.outside_mask}" shows a network the mask that it shall '
+                'find: set it to "keep"'
+            )
+        images = self.load(root, how)
+        folder = find(self.path or ".", root, (), "the manifest")
+        rows = read_table(folder, self.table)
+        decoder = _Insides(self, tuple(rows), folder / self.table)
+        made = prepared(
+            self._key("manifest masks", rows),
+            (len(rows), 1, 1, self.size_px**2 + _SPACING_BYTES),
+            decoder,
+            how,
+            self.unreadable_share,
+            decoder.may_end_its_process,
+        )
+        kept = ~np.isin(images.rows, list(made.refused))
+        records = made.pixels.reshape(len(rows), -1)
+        masks = records[:, : self.size_px**2].reshape(len(rows), self.size_px, self.size_px)
+        spacing_mm = np.frombuffer(records[:, self.size_px**2 :].tobytes(), "<f8").reshape(len(rows), 2)
+        return replace(images.take(kept), masks=Masks(masks, REGIONS, spacing_mm))
+
     def prepared(self, rows: list[Row], table: Path, how: Decoding | None) -> Prepared:
         """Return the harmonised pixels of all rows; see `prepare.prepared`."""
         decoder = _Rows(self, tuple(rows), table)
-        key = {
-            "source": "manifest",
+        shape = (len(rows), self.size_px, self.size_px, self.channels)
+        key = self._key("manifest", rows)
+        return prepared(key, shape, decoder, how, self.unreadable_share, decoder.may_end_its_process)
+
+    def _key(self, what: str, rows: list[Row]) -> dict[str, str | int]:
+        return {
+            "source": what,
             "files": fingerprint(file for row in rows for file in _files_of(row)),
             "rows": _choices(rows),
             "steps": json.dumps([asdict(self.harmonise), type(self.intensity).__name__, asdict(self.intensity)]),
             "size_px": self.size_px,
             "channels": self.channels,
         }
-        shape = (len(rows), self.size_px, self.size_px, self.channels)
-        return prepared(key, shape, decoder, how, self.unreadable_share, decoder.may_end_its_process)
+
+    def inside(self, row: Row) -> tuple[np.ndarray, tuple[float, float]]:
+        """Return the mask of a row, and its spacing; see `harmonise.mask_square`.
+
+        Raises:
+            DataError: there is none, or it cannot be used.
+        """
+        if not row.mask:
+            raise DataError(f"{row.image} has no mask: name one in the column mask, or remove the line")
+        image = self._read(row.file, row)
+        mask = _mask(Path(row.mask), row.region, image)
+        return mask_square(image, mask, row.frame, self.harmonise, self.size_px, row.image)
+
+    def _read(self, file: Path, row: Row | None) -> Volume:
+        return _last_read(file, fingerprint(_files_of(row))) if row and row.frame is not None else read_volume(file)
 
     def picture(self, file: Path, row: Row | None = None) -> np.ndarray:
         """Return one image as this source feeds it to a network.
@@ -133,7 +184,7 @@ class Manifest:
         Raises:
             DataError: the image cannot be used.
         """
-        image = _last_read(file, fingerprint(_files_of(row))) if row and row.frame is not None else read_volume(file)
+        image = self._read(file, row)
         mask, frame = None, row.frame if row is not None else None
         if self.harmonise.outside_mask != "keep":
             if row is None or not row.mask:
@@ -180,6 +231,20 @@ class _Rows:
 
     def name(self, row: int) -> str:
         return f"{self.table}, line {self.rows[row].line}: {self.rows[row].image}"
+
+
+@dataclass(frozen=True)
+class _Insides(_Rows):
+    """Decodes the masks of a table: one record for each, the mask and then two float64 in bytes, its spacing."""
+
+    def __call__(self, row: int) -> tuple[np.ndarray, str]:
+        found = self.rows[row]
+        try:
+            mask, spacing_mm = self.source.inside(found)
+        except DataError as error:
+            raise DataError(f"{self.table}, line {found.line}: {error}") from None
+        record = mask.tobytes() + np.array(spacing_mm, "<f8").tobytes()
+        return np.frombuffer(record, np.uint8).reshape(1, 1, -1), ""
 
 
 def _is_dicom(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Any classifier of MONAI by the name it has in ``monai.networks.nets``."""
+"""Any classifier or segmentation network of MONAI by the name it has in ``monai.networks.nets``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -28,15 +28,18 @@ Factory = Callable[..., nn.Module]
 
 @dataclass(frozen=True)
 class MonaiNet:
-    """A classifier of MONAI; importing MONAI takes some seconds, so that happens when a plan names one.
+    """A network of MONAI; importing MONAI takes some seconds, so that happens when a plan names one.
 
     The image channels, the number of classes and ``spatial_dims = 2`` are filled in. Many of these networks hold
     BatchNorm, whose running statistics travel beside the weights.
 
     Attributes:
-        network: a name in ``monai.networks.nets``, for example "DenseNet121", "resnet18", "EfficientNetBN" or "ViT".
+        network: a name in ``monai.networks.nets``, for example "DenseNet121", "resnet18", "EfficientNetBN" or "ViT"; an
+            answer for each pixel comes from "BasicUNet" or "UNet", for example.
         arguments: what else its constructor takes, as a TOML table, for example ``{init_features = 16}``.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image", "pixel")
 
     network: str
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -56,7 +59,7 @@ class MonaiNet:
             raise PlanError(f"{self.network} takes no number of classes; choose a classifier such as DenseNet121")
 
     def build(self, channels: int, classes: int) -> nn.Module:
-        """Return the network from ``(B, channels, H, W)`` to logits ``(B, classes)``.
+        """Return the network from ``(B, channels, H, W)`` to logits ``(B, classes)`` or ``(B, classes, H, W)``.
 
         The names of its weights are MONAI's own. Of several outputs (ViT) the first is taken.
 
@@ -74,13 +77,17 @@ class MonaiNet:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise PlanError(f"MONAI cannot build {self.network} from {arguments}: {reason}") from error
         network.register_forward_hook(_take_logits)
+        if type(network).__name__ == "UNet":
+            from wardround.tasks.models.monai_levels import fence
+
+            fence(network)
         return network
 
 
 def _take_logits(network: nn.Module, _inputs: object, output: Any) -> torch.Tensor:
     logits = output[0] if isinstance(output, tuple | list) else output
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        raise PlanError(f"{type(network).__name__} gives no (images, classes) logits; choose a classifier")
+    if not isinstance(logits, torch.Tensor):
+        raise PlanError(f"{type(network).__name__} gives no logits; choose a classifier or a segmentation network")
     return logits
 
 

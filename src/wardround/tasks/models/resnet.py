@@ -36,6 +36,8 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class _ResNet:
+    answers: ClassVar[tuple[str, ...]] = ("image",)
+
     width: int
     dropout: float = 0.0
     stem: str = "small"
@@ -85,7 +87,7 @@ class _ResNet:
         large = self.stem == "large"
         first = _convolution(channels, self.width, 7 if large else 3, self.stem_stride)
         pool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
-        return nn.Sequential(first, _norm(self.width), nn.ReLU(), pool)
+        return nn.Sequential(first, group_norm(self.width), nn.ReLU(), pool)
 
 
 @dataclass(frozen=True)
@@ -124,23 +126,23 @@ class ResNet50(_ResNet):
 
 def _basic(fan_in: int, planes: int, stride: int) -> nn.Module:
     return nn.Sequential(
-        *(_convolution(fan_in, planes, 3, stride), _norm(planes), nn.ReLU()),
-        *(_convolution(planes, planes, 3, 1), _norm(planes)),
+        *(_convolution(fan_in, planes, 3, stride), group_norm(planes), nn.ReLU()),
+        *(_convolution(planes, planes, 3, 1), group_norm(planes)),
     )
 
 
 def _bottleneck(fan_in: int, planes: int, stride: int) -> nn.Module:
     return nn.Sequential(
-        *(_convolution(fan_in, planes, 1, 1), _norm(planes), nn.ReLU()),
-        *(_convolution(planes, planes, 3, stride), _norm(planes), nn.ReLU()),
-        *(_convolution(planes, planes * 4, 1, 1), _norm(planes * 4)),
+        *(_convolution(fan_in, planes, 1, 1), group_norm(planes), nn.ReLU()),
+        *(_convolution(planes, planes, 3, stride), group_norm(planes), nn.ReLU()),
+        *(_convolution(planes, planes * 4, 1, 1), group_norm(planes * 4)),
     )
 
 
 def _shortcut(fan_in: int, fan_out: int, stride: int) -> nn.Module:
     if fan_in == fan_out and stride == 1:
         return nn.Identity()
-    return nn.Sequential(_convolution(fan_in, fan_out, 1, stride), _norm(fan_out))
+    return nn.Sequential(_convolution(fan_in, fan_out, 1, stride), group_norm(fan_out))
 
 
 def _convolution(fan_in: int, fan_out: int, size: int, stride: int) -> nn.Conv2d:
@@ -149,6 +151,7 @@ def _convolution(fan_in: int, fan_out: int, size: int, stride: int) -> nn.Conv2d
     return layer
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a GroupNorm of as many groups, up to `MAX_GROUPS`, as divide `channels`."""
     groups = max(count for count in range(1, MAX_GROUPS + 1) if channels % count == 0)
     return nn.GroupNorm(groups, channels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -23,6 +24,8 @@ class SmallCnn:
         dropout: probability with which a pooled feature is zeroed while training.
         light: ``kept``; ``grey_world`` takes each image's own colour cast away, ``centred`` its brightness, too.
     """
+
+    answers: ClassVar[tuple[str, ...]] = ("image",)
 
     width: int = 32
     dropout: float = 0.1

@@ -12,6 +12,7 @@ from monai.networks import nets
 from torch import nn
 
 from wardround.errors import PlanError
+from wardround.tasks.classification import Classification
 from wardround.tasks.models.monai_net import MonaiNet
 
 SMALL_DENSENET = {"init_features": 8, "growth_rate": 4, "block_config": [2, 2, 2, 2]}
@@ -121,9 +122,9 @@ def test_arguments_that_monai_refuses_are_a_plan_error(network: str, arguments: 
 
 
 def test_a_network_for_segmentation_is_refused_when_it_answers() -> None:
-    network = MonaiNet("UNet", {"channels": [4, 8], "strides": [2]}).build(3, 2)
+    task = Classification(MonaiNet("UNet", {"channels": [4, 8], "strides": [2]}), 3, ("a", "b"))
     with pytest.raises(PlanError, match="UNet gives no"):
-        network(torch.randn(1, 3, 16, 16))
+        task.loss(task.build(1), torch.randn(1, 3, 16, 16), torch.tensor([0]))
 
 
 def test_monai_is_imported_only_when_a_plan_names_a_network() -> None:

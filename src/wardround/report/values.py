@@ -1,4 +1,4 @@
-"""Values out of a file that anybody may have written: each is what it should be, or refused."""
+"""Checks of single values that a run folder holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def number(value: Any) -> float:
 
 
 def count(value: Any) -> int:
-    """Return a count.
+    """Return a whole number from 0 on.
 
     Raises:
         ValueError: it is none.
@@ -29,7 +29,7 @@ def count(value: Any) -> int:
 
 
 def text(value: Any) -> str:
-    """Return text.
+    """Return a text.
 
     Raises:
         ValueError: it is none.
@@ -40,9 +40,9 @@ def text(value: Any) -> str:
 
 
 def texts(values: Any) -> tuple[str, ...]:
-    """Return a sequence of texts.
+    """Return texts.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one is none.
     """
     return tuple(text(value) for value in values)

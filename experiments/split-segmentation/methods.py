@@ -1,0 +1,93 @@
+"""The plans that are compared, how they are run, and what is read of a run; for every experiment on cut networks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from shifts import strengthened
+
+from wardround.data.sites import Iid, SiteData
+from wardround.fabric.local import LocalFabric
+from wardround.metrics.scores import Scores
+from wardround.rounds.listener import Silent
+from wardround.rounds.plan import Plan
+from wardround.study.build import POOLED_SITE, joined, opener_for, sites_of
+from wardround.study.folder import RunFolder
+from wardround.study.run import run_plan
+from wardround.study.spec import load, parse, to_table
+
+HERE = Path(__file__).parent
+FIRST_SEED = 11
+REPLICATES = 1000
+OURS = "interleaved"
+METHODS: dict[str, dict[str, Any]] = {
+    "central": {"algorithm": {"name": "central"}, "training": {"steps": 100}},
+    "local": {"algorithm": {"name": "local"}},
+    "fedavg = splitfed_v1": {"algorithm": {"name": "fedavg"}},
+    "fedprox": {"algorithm": {"name": "fedprox", "mu": 0.01}},
+    "split_learning": {"algorithm": {"name": "split_learning"}, "split": {}},
+    "splitfed_v2": {"algorithm": {"name": "splitfed_v2"}, "split": {}},
+    "splitfed_v3": {"algorithm": {"name": "splitfed_v3"}, "split": {}},
+    "dcsfl, released": {"algorithm": {"name": "dcsfl", "form": "released"}, "split": {}},
+    "dcsfl, intended": {"algorithm": {"name": "dcsfl", "form": "intended"}, "split": {}},
+    OURS: {"algorithm": {"name": "interleaved"}, "split": {}},
+    "interleaved, int8": {"algorithm": {"name": "interleaved"}, "split": {"wire": "int8"}},
+    "interleaved, norms of head and tail stay": {
+        "algorithm": {"name": "interleaved", "personal": "norms"},
+        "split": {},
+    },
+}
+SITES = ("natural", "strengthened", "iid")
+
+
+def plan_of(method: str, sites: str, seed: int, rounds: int) -> Plan:
+    """Return one method's plan."""
+    table = to_table(load(HERE / "base.toml"))
+    for key, value in METHODS[method].items():
+        table[key] = {**table[key], **value} if key == "training" else value
+    plan = replace(parse(table), seed=seed, rounds=rounds)
+    return replace(plan, data=replace(plan.data, sites=Iid(4))) if sites == "iid" else plan
+
+
+def folder_of(out: Path, method: str, sites: str, seed: int) -> Path:
+    """Return where a run lies."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in method).strip("-")
+    return out / f"{sites}-{name}-{seed}"
+
+
+def dealt(sites: str) -> dict[str, SiteData]:
+    """Return the images of each site, not pooled."""
+    found = sites_of(plan_of("local", sites, FIRST_SEED, 1), Path(os.environ["WARDROUND_DATA"]))
+    return strengthened(found) if sites == "strengthened" else found
+
+
+def pooled(sites: Mapping[str, SiteData]) -> dict[str, SiteData]:
+    """Return the one site that holds all images."""
+    parts = [(data.train, data.val, data.test) for data in sites.values()]
+    return {POOLED_SITE: SiteData(*(joined(list(part)) for part in zip(*parts, strict=True)))}
+
+
+def run(plan: Plan, sites: Mapping[str, SiteData], path: Path) -> None:
+    """Train, unless it is done; in one process and on one core, so that runs can be put side by side."""
+    folder = RunFolder(path)
+    if path.exists() and folder.is_settled(plan, resume=True):
+        return
+    held = pooled(sites) if plan.composed().pooled else sites
+    fabric = LocalFabric(list(held), opener_for(plan, held, folder.store_root))
+    began = time.process_time()
+    run_plan(plan, fabric, path, True, Silent())
+    folder.write_file("cpu_s", f"{time.process_time() - began:.1f}\n".encode())
+
+
+def scores_of(path: Path) -> tuple[Scores, np.ndarray]:
+    """Return each test image's Dice, and its site."""
+    held = safetensors.numpy.load((path / "predictions.safetensors").read_bytes())
+    dice = np.asarray(held["dice"], np.float64)
+    return Scores({"dice": dice}, held["groups"].astype(str)), held["sites"]
