@@ -130,6 +130,11 @@ def results_of(
         "auc_classes": {site: _classes(folder(FEDAVG, (site,), seeds[0]), site) for site in SITES},
         "images": {site: len(at_site(folder(FEDAVG, (site,), seeds[0]), site)) for site in SITES},
         "methods": methods | {"chosen among training sites": _figures(folder, chosen, seeds)},
+        "longer": {
+            f"{name}, {number} rounds, {len(used)} seeds": _figures(folder, named, used, number)
+            for number, used in list(compared.items())[1:]
+            for name, named in ((FEDAVG, dict.fromkeys(SITES, FEDAVG)), ("chosen", chosen))
+        },
         "taking_part": {
             name: {
                 site: float(np.mean([statistic(at_site(run, site), _once(at_site(run, site))) for run in taking_part]))
@@ -144,8 +149,8 @@ def results_of(
     }
 
 
-def _figures(folder: Folder, methods: Mapping[str, str], seeds: Sequence[int]) -> dict[str, Any]:
-    _, sites = held_out(folder, methods, seeds)
+def _figures(folder: Folder, methods: Mapping[str, str], seeds: Sequence[int], *rounds: int) -> dict[str, Any]:
+    _, sites = held_out(folder, methods, seeds, *rounds)
     figures: dict[str, Any] = {}
     for name, statistic in STATISTICS.items():
         values = np.array([[statistic(each, _once(each)) for each in sites[site]] for site in SITES])
@@ -230,7 +235,7 @@ def markdown(results: dict[str, Any]) -> str:
             f"| method | {' | '.join(SITES)} | mean ± sd | worst site |",
             "|" + "---|" * (3 + len(SITES)),
         ]
-        for method, row in results["methods"].items():
+        for method, row in (results["methods"] | results["longer"]).items():
             found = row[name]
             cells = " | ".join(f"{found['sites'][site]:.3f}" for site in SITES)
             worst = f"{found['worst'][1]:.3f} ({found['worst'][0]})"
