@@ -46,6 +46,8 @@ class Row:
         pipeline: instead of the plan's stages.
         encrypted: whether packed encryption joins the plan's stages.
         epsilon: as the figure calls it.
+        parts: what is trained, instead of what the plan says.
+        seeds: the first so many of the seven.
     """
 
     label: str
@@ -55,10 +57,14 @@ class Row:
     pipeline: Pipeline | None = None
     encrypted: bool = False
     epsilon: str = ""
+    parts: str = ""
+    seeds: int = 7
 
     def plan(self, seed: int) -> Plan:
         """Return the plan with a seed."""
         plan = replace(load(self.file), seed=seed)
+        if self.parts:
+            plan = replace(plan, training=replace(plan.training, parts=self.parts))
         if self.privacy and plan.privacy is not None:
             plan = replace(plan, privacy=replace(plan.privacy, **self.privacy))
         if self.pipeline is not None:
@@ -73,14 +79,28 @@ def _private(label: str, epsilon: float = 1.2, **privacy: Any) -> Row:
     return Row(label, HERE / "private.toml", "features-central", claim, epsilon=f"{epsilon:g}")
 
 
+def _scratch(label: str, epsilon: float = 1.2, parts: str = "", seeds: int = 7) -> Row:
+    claim = {"epsilon": epsilon}
+    return Row(
+        label, HERE / "scratch.toml", "features-central", claim, epsilon=f"{epsilon:g}", parts=parts, seeds=seeds
+    )
+
+
+def _without_noise(label: str, file: Path, seeds: int = 7) -> Row:
+    claim = {"epsilon": 0.0, "noise_multiplier": NO_NOISE}
+    return Row(label, file, "features-central", claim, BY_COORDINATOR, epsilon="inf", seeds=seeds)
+
+
 ROWS: dict[str, Row] = {
     "central": Row("central, CNN", FEDERATED / "central.toml"),
     "federated": Row("federated, CNN", FEDERATED / "federated.toml", "central"),
     "sealed": Row("federated, CNN, packed and masked", FEDERATED / "federated.toml", "federated", pipeline=SEALED),
-    "scratch": Row("(a) private, CNN from scratch", HERE / "scratch.toml", "features-central"),
+    "scratch": _scratch("(a) private, CNN from scratch"),
+    "scratch-head": _scratch("(a) its head alone, on random filters", parts="head"),
     "features-central": Row("central, fixed features", HERE / "features-central.toml"),
     "features-federated": Row("federated, fixed features", HERE / "features-federated.toml", "features-central"),
     "private": _private("(b) private, fixed features, masked"),
+    "private-tuned": Row("(b) tuned further", HERE / "private-tuned.toml", "features-central"),
     "lesion": _private("(b) per lesion", unit="lesion"),
     "everything": Row("(b) and packed: everything on", HERE / "private.toml", "features-central", encrypted=True),
     "site": Row("(c) site-level, 4 sites", HERE / "site.toml", "features-central"),
@@ -92,18 +112,19 @@ FRONTIER: dict[str, Row] = {
     "private": ROWS["private"],
     "frontier-3": _private("private, 3", 3.0),
     "frontier-8": _private("private, 8", 8.0),
-    "frontier-inf": Row(
-        "private, no noise",
-        HERE / "private.toml",
-        "features-central",
-        {"epsilon": 0.0, "noise_multiplier": NO_NOISE},
-        BY_COORDINATOR,
-        epsilon="inf",
-    ),
+    "frontier-inf": _without_noise("private, no noise", HERE / "private.toml"),
 }
 """Name -> point of the figure."""
 
-CATALOGUE: dict[str, Row] = {**ROWS, **FRONTIER}
+SCRATCH_FRONTIER: dict[str, Row] = {
+    "scratch": ROWS["scratch"],
+    "scratch-3": _scratch("from scratch, 3", 3.0, seeds=3),
+    "scratch-8": _scratch("from scratch, 8", 8.0, seeds=3),
+    "scratch-inf": _without_noise("from scratch, no noise", HERE / "scratch.toml", seeds=3),
+}
+"""The same of the CNN from scratch."""
+
+CATALOGUE: dict[str, Row] = {**ROWS, **FRONTIER, **SCRATCH_FRONTIER}
 
 QUOTED = {
     "central": ("ham10000-federated", "central"),
@@ -143,6 +164,12 @@ class Runner:
     def cpu_s(self, name: str) -> float:
         """Return the CPU seconds that were noted as `name`."""
         return float((self.out / f"{name}.cpu").read_text())
+
+    def features_cpu_s(self, plan: Plan) -> float:
+        """Return the CPU seconds of the features of all images, as noted for networks of the plan's kind."""
+        kind = type(plan.model).__name__
+        found = [float(path.read_text()) for path in self.out.glob(f"features-{kind}*.cpu")]
+        return max(found, default=0.0) if plan.trains_on_features else 0.0
 
     def _prepare(self, plan: Plan) -> None:
         """Hold the plan's images, so that nothing is computed of them twice, and compute their features."""

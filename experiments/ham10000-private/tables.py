@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from rows import FRONTIER, HERE, ROWS
+from rows import FRONTIER, HERE, ROWS, SCRATCH_FRONTIER
 
 SCRATCH_AIM = 0.85
 EVERYTHING_AIM = 2.0
@@ -71,7 +71,7 @@ def _difference(row: Results) -> str:
 def cpu_s(results: Results, name: str) -> float:
     """Return a row's CPU seconds, with those of its features."""
     row = results["rows"][name]
-    return float(row["cpu_s"]) + (float(results["features_cpu_s"]) if row["on_features"] else 0.0)
+    return float(row["cpu_s"]) + float(row["features_cpu_s"])
 
 
 def aims(results: Results) -> Iterator[str]:
@@ -99,41 +99,46 @@ def _with_sd(value: dict[str, float | None]) -> str:
 
 def write_frontier(results: Results) -> None:
     """Write AUC over epsilon as ``frontier.csv`` and ``frontier.png``."""
-    points = [(row.epsilon, results["rows"][name]) for name, row in FRONTIER.items() if name in results["rows"]]
-    if not points:
-        return
-    lines = ["epsilon,seeds,pooled_auc,pooled_sd,site_mean_auc,site_mean_sd"]
-    for epsilon, row in points:
-        cells = [
-            value for key in ("pooled_auc", "site_mean_auc") for value in (row[key]["mean"], row[key]["sd"] or 0.0)
-        ]
-        lines.append(",".join([epsilon, str(len(row["seeds"])), *(f"{cell:.4f}" for cell in cells)]))
+    lines = ["model,epsilon,seeds,pooled_auc,pooled_sd,site_mean_auc,site_mean_sd"]
+    curves = {}
+    for model, frontier in (("fixed features", FRONTIER), ("from scratch", SCRATCH_FRONTIER)):
+        points = [(row.epsilon, results["rows"][name]) for name, row in frontier.items() if name in results["rows"]]
+        for epsilon, row in points:
+            cells = [
+                value for key in ("pooled_auc", "site_mean_auc") for value in (row[key]["mean"], row[key]["sd"] or 0.0)
+            ]
+            lines.append(",".join([model, epsilon, str(len(row["seeds"])), *(f"{cell:.4f}" for cell in cells)]))
+        if points:
+            curves[model] = points
     (HERE / "frontier.csv").write_text("\n".join(lines) + "\n")
-    draw([epsilon for epsilon, _ in points], [row for _, row in points], results)
+    draw(curves, results)
 
 
-def draw(epsilons: Sequence[str], rows: Sequence[Results], results: Results) -> None:
-    """Draw the frontier with the noise-free centre and the floor."""
+def draw(curves: dict[str, list[tuple[str, Results]]], results: Results) -> None:
+    """Draw each model's frontier with the noise-free centre and the floor."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 4.0), layout="constrained")
-    places = range(len(epsilons))
-    for key, name in (("pooled_auc", "pooled"), ("site_mean_auc", "mean of three sites")):
-        means = np.array([row[key]["mean"] for row in rows])
-        spread = np.array([row[key]["sd"] or 0.0 for row in rows])
-        [line] = axes.plot(places, means, marker="o", label=f"private, {name}")
-        colour = line.get_color()
-        axes.fill_between(places, means - spread, means + spread, color=colour, alpha=0.2, linewidth=0)
-        if "features-central" in results["rows"]:
+    epsilons = [row.epsilon for row in FRONTIER.values()]
+    colours = {"pooled_auc": "tab:blue", "site_mean_auc": "tab:orange"}
+    for (model, points), (marker, dash) in zip(curves.items(), (("o", "-"), ("s", "-.")), strict=False):
+        places = [epsilons.index(epsilon) for epsilon, _ in points]
+        for key, name in (("pooled_auc", "pooled"), ("site_mean_auc", "mean of three sites")):
+            means = np.array([row[key]["mean"] for _, row in points])
+            spread = np.array([row[key]["sd"] or 0.0 for _, row in points])
+            axes.plot(places, means, dash, marker=marker, color=colours[key], label=f"{model}, {name}")
+            axes.fill_between(places, means - spread, means + spread, color=colours[key], alpha=0.15, linewidth=0)
+    if "features-central" in results["rows"]:
+        for key, name in (("pooled_auc", "pooled"), ("site_mean_auc", "mean of three sites")):
             central = results["rows"]["features-central"][key]["mean"]
-            axes.axhline(central, color=colour, linestyle="--", linewidth=1, label=f"central, {name}")
+            axes.axhline(central, color=colours[key], linestyle="--", linewidth=1, label=f"central features, {name}")
     axes.axhline(results["floor"]["pooled_auc"], color="grey", linestyle=":", linewidth=1, label="site prior, pooled")
-    axes.set_xticks(places, ["∞" if epsilon == "inf" else epsilon for epsilon in epsilons])
+    axes.set_xticks(range(len(epsilons)), ["∞" if epsilon == "inf" else epsilon for epsilon in epsilons])
     axes.set_xlabel("ε per image (δ = 1e-5)")
     axes.set_ylabel("macro AUC on the test part")
-    axes.legend(fontsize="small", loc="lower right")
+    axes.legend(fontsize="x-small", loc="lower right")
     figure.savefig(HERE / "frontier.png", dpi=150, metadata={"Software": None})
     pyplot.close(figure)

@@ -31,6 +31,7 @@ from wardround.screen import Norms
 SHARES = AddNoise("discrete_gaussian")
 CENTRAL = AddNoise(at="coordinator")
 TRAINED = Work("dpsgd", bounds_records=True)
+OWN = replace(TRAINED, noise=Noise(View.EACH, Unit.RECORD))
 SCALE = NoiseScale(SIGMA, CLIPPED, 1.0, True, True)
 
 
@@ -65,8 +66,7 @@ def test_noise_without_claim() -> None:
 
 def test_other_unit() -> None:
     """Noise that hides one record of norm 1 does not hide a site whose records add up to 20."""
-    own = replace(TRAINED, noise=Noise(View.EACH, Unit.RECORD))
-    sound = mixture(work=own, unit=Unit.RECORD)
+    sound = mixture(work=OWN, unit=Unit.RECORD)
     refuses("other-unit", replace(sound, claimed_unit=Unit.SITE), sound)
     assert told_apart(lambda there, rng: there * CLIPPED + SIGMA * rng.normal()) < allowed(CLIPPED, SIGMA)
     assert told_apart(lambda there, rng: there * 20 * CLIPPED + SIGMA * rng.normal()) > 0.99
@@ -74,8 +74,7 @@ def test_other_unit() -> None:
 
 def test_noise_twice() -> None:
     """Twice the variance is paid for, and the claim counts on half of it."""
-    own = replace(TRAINED, noise=Noise(View.EACH, Unit.RECORD))
-    refuses("noise-twice", mixture(AddNoise(), unit=Unit.RECORD, work=own), mixture(unit=Unit.RECORD, work=own))
+    refuses("noise-twice", mixture(AddNoise(), unit=Unit.RECORD, work=OWN), mixture(unit=Unit.RECORD, work=OWN))
     rng = np.random.default_rng(0)
     paid = SIGMA * rng.normal(size=40_000) + SIGMA * rng.normal(size=40_000)
     assert paid.std() == pytest.approx(SIGMA * 2**0.5, rel=0.02)
@@ -197,3 +196,15 @@ def test_steps_by_count() -> None:
     passes, constant = Training(epochs=1.0, batch_size=32), Training(steps=3, batch_size=32)
     assert passes.num_steps(80) != passes.num_steps(81)
     assert constant.num_steps(80) == constant.num_steps(81)
+
+
+def test_votes_bare() -> None:
+    """Noise hides an update of norm 1, and beside it lie its 400 signs, which are 20 bounds long."""
+    stages, votes = (Clip(CLIPPED), AddNoise()), Work("and_mask", votes=True)
+    refuses("votes-bare", mixture(*stages, work=votes), mixture(*stages))
+    refuses("votes-bare", mixture(unit=Unit.RECORD, work=replace(OWN, votes=True)), mixture(unit=Unit.RECORD, work=OWN))
+    change = {"net/a": np.full(400, 0.3, np.float32)}
+    sent = Clip(CLIPPED).encode({**change, "vote/net/a": np.sign(change["net/a"])}, tiny.context())
+    norms = {name: float(np.linalg.norm(value)) for name, value in sent.items()}
+    assert told_apart(lambda there, rng: there * norms["net/a"] + SIGMA * rng.normal()) < allowed(CLIPPED, SIGMA)
+    assert told_apart(lambda there, rng: there * norms["vote/net/a"] + SIGMA * rng.normal()) > 0.99

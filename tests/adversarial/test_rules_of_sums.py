@@ -11,10 +11,11 @@ import pytest
 import tiny
 from rigged import run
 
+from wardround.aggregate import Mean
 from wardround.checker import Mixture, check
 from wardround.core.codec import Message, decode
-from wardround.core.update import Tensors, of_group
-from wardround.errors import PlanError
+from wardround.core.update import Tensors, Update, of_group
+from wardround.errors import PlanError, SiteError
 from wardround.protect.clip import norm_of
 from wardround.protect.lattice import LatticeKey, Sealer
 from wardround.protect.outgoing import outgoing
@@ -24,6 +25,7 @@ from wardround.protect.row import Row
 from wardround.protect.scheme import Scheme
 from wardround.protect.sparsify import TopK
 from wardround.rounds.digests import digest_of
+from wardround.rounds.opening import Opening
 from wardround.rounds.store import SiteStore
 from wardround.study.spec import parse, to_table
 
@@ -172,3 +174,76 @@ def test_lone_ciphertext() -> None:
     assert refused.value.rule == "lone-ciphertext"
     sealed = Sealed()
     np.testing.assert_allclose(sealed.read(sealed.sealer), sealed.change["net/a"], atol=1e-3)
+
+
+def votes_of(change: Tensors) -> Tensors:
+    return {**change, **{f"vote/{name}": np.sign(value) for name, value in change.items()}}
+
+
+def test_votes_uncounted(lift: Lift) -> None:
+    """The largest numbers of an update are its votes, so that top-k sends them and nothing that they are about."""
+    for stages in ([tiny.INT8], [tiny.RANDOMK], tiny.PIPELINES["ckks"]):
+        with pytest.raises(PlanError, match="votes-uncounted"):
+            tiny.plan(algorithm={"name": "fedgma"}, protect=stages).check()
+    plan = tiny.plan(algorithm={"name": "fedgma"}, protect=[tiny.TOPK])
+    lift("votes-uncounted", plan)
+    rng = np.random.default_rng(0)
+    change = votes_of({"net/a": rng.normal(size=200).astype(np.float32) / 20})
+    sent = outgoing(plan.pipeline, change, {}, tiny.context()).tensors
+    assert not sent["net/a"].any()
+    assert sent["vote/net/a"].any()
+    exact = tiny.plan(algorithm={"name": "fedgma"}, protect=tiny.PIPELINES["quantised"])
+    exact.check()
+    grid = exact.pipeline.grid(change, tiny.context())
+    decoded = grid.decode(grid.encode(change, rng)[0])
+    np.testing.assert_array_equal(decoded["vote/net/a"], change["vote/net/a"])
+
+
+def test_votes_judged(lift: Lift) -> None:
+    """The median of three votes is one of them: two against one pass for a full agreement."""
+    plan = tiny.plan(algorithm={"name": "and_mask", "threshold": 0.9}, aggregator={"name": "median"})
+    lift("votes-judged", plan)
+    algorithm = plan.composed()
+    updates = [
+        Update(site, 0, votes_of({"net/a": np.float32([size])}), 1)
+        for site, size in zip(tiny.NAMES, (0.5, 0.4, -0.3), strict=True)
+    ]
+    moved = {}
+    for aggregator in (plan.aggregator, Mean("uniform")):
+        mean = aggregator.combine(updates).mean()
+        state = algorithm.server.apply({"net/a": np.zeros(1, np.float32)}, mean, tiny.context())
+        moved[type(aggregator)] = state["net/a"][0]
+    assert moved[Mean] == 0
+    assert moved[type(plan.aggregator)] == pytest.approx(0.4)
+
+
+def test_a_site_that_votes_twice_is_refused_in_the_clear(tmp_path: Path) -> None:
+    """The control: the same site, voting once, is in every round."""
+
+    def twice(op: str, site: str, answer: Message) -> Message:
+        if (op, site) != ("train", "north"):
+            return answer
+        doubled = {n: np.asarray(v * 2 if n.startswith("vote/") else v) for n, v in answer.tensors.items()}
+        return Message(answer.fields, doubled)
+
+    plan = tiny.plan(algorithm={"name": "fedgma"})
+    assert not any(record.failed for record in run(plan, tmp_path / "honest")[1].records)
+    journal = run(plan, tmp_path / "twice", twice)[1]
+    assert all("votes with other numbers" in record.failed["north"] for record in journal.records)
+
+
+def test_a_sum_with_more_votes_than_weights_is_void() -> None:
+    grid = Quantise().grid(votes_of({"net/a": np.ones(50, np.float32)}))
+    scheme = Scheme.of(Pipeline((Quantise(),)), 64)
+    change = {"net/a": np.zeros(50, np.float32), "vote/net/a": np.ones(50, np.float32)}
+    honest = grid.encode(change, np.random.default_rng(0))[0]
+    for values, void in ((honest, False), (2 * honest, True)):
+        opening = Opening(scheme, grid, tiny.NAMES[:2], 3)
+        total = scheme.running_sum(slice(0, 100))
+        total.add(scheme.seal(scheme.words(values, 1), None), 3)
+        opening.take(0, total.frame(), None)
+        if void:
+            with pytest.raises(SiteError, match="more votes than 3"):
+                opening.aggregate(1.0)
+        else:
+            np.testing.assert_array_equal(opening.aggregate(1.0).tensors["vote/net/a"], 3.0)

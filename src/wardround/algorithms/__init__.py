@@ -6,14 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from wardround.algorithms.agreement import AndMask, FedGma
 from wardround.algorithms.base import Algorithm, LocalResult, LocalWork, ServerStep
+from wardround.algorithms.ditto import Ditto
 from wardround.algorithms.dpsgd import CalibratedDpSgd, DpSgd
 from wardround.algorithms.fedprox import Proximal
+from wardround.algorithms.fedrep import FedRep
+from wardround.algorithms.fedsr import FedSr
+from wardround.algorithms.irm import Irm
 from wardround.algorithms.local_sgd import LocalSgd
+from wardround.algorithms.logit_adjusted import LogitAdjusted
 from wardround.algorithms.personal import everything, norms, personal
 from wardround.algorithms.scaffold import ControlVariates, WithVariates
 from wardround.algorithms.split import DcSfl, Interleaved, SplitFedV1, SplitFedV2, SplitFedV3, SplitLearning
 from wardround.algorithms.training import Training
+from wardround.algorithms.vrex import VRex
 from wardround.checker import Work
 from wardround.errors import PlanError
 
@@ -152,6 +159,14 @@ ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
     "fedbn": FedBn,
     "scaffold": Scaffold,
     "dpsgd": DpSgd,
+    "and_mask": AndMask,
+    "fedgma": FedGma,
+    "fedsr": FedSr,
+    "irm": Irm,
+    "vrex": VRex,
+    "logit_adjusted": LogitAdjusted,
+    "ditto": Ditto,
+    "fedrep": FedRep,
     "central": Central,
     "local": Local,
     "split_learning": SplitLearning,
@@ -167,17 +182,24 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "AlgorithmSpec",
+    "AndMask",
     "CalibratedDpSgd",
     "Central",
     "DcSfl",
+    "Ditto",
     "DpSgd",
     "FedAvg",
     "FedBn",
+    "FedGma",
     "FedProx",
+    "FedRep",
+    "FedSr",
     "Interleaved",
+    "Irm",
     "Local",
     "LocalResult",
     "LocalWork",
+    "LogitAdjusted",
     "Scaffold",
     "ServerStep",
     "SplitFedV1",
@@ -185,4 +207,5 @@ __all__ = [
     "SplitFedV3",
     "SplitLearning",
     "Training",
+    "VRex",
 ]

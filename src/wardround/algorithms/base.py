@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import nn
 
+from wardround.algorithms.personal import Personal, nothing
+from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.privacy import Event
 from wardround.tasks import Task
-
-if TYPE_CHECKING:
-    from wardround.algorithms.training import Training
-
-Personal = Callable[[nn.Module], frozenset[str]]
-"""Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +120,14 @@ class Algorithm:
         pooled: train as one site that holds all images (the central yardstick).
         body: what a body host does; ``None`` where the network is not cut.
         relayed: whether each site goes on from the weights that the last one left.
+        own_model: group of a site's memory that holds a whole model of its own, with which it is evaluated; empty
+            where there is none.
     """
 
     local: LocalWork
     server: ServerStep
-    personal: Personal = field(default=lambda _: frozenset())
+    personal: Personal = nothing
     pooled: bool = False
     body: BodyWork | None = None
     relayed: bool = False
+    own_model: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,8 @@ from wardround.core.update import Tensors
 class Proximal:
     """Adds ``mu (w - w_broadcast)`` to the gradient (Li et al. 2020, arXiv:1812.06127, eq. 2).
 
+    What is not broadcast, as it stays at its site, is pulled towards where the round began.
+
     Attributes:
         mu: strength of the pull, >= 0.
     """
@@ -21,9 +24,15 @@ class Proximal:
     mu: float
 
     def begin(self, network: nn.Module, broadcast: Tensors, memory: Tensors) -> RunningProximal:
-        """Remember where the round began."""
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        return RunningProximal(self.mu, parameters, [parameter.detach().clone() for parameter in parameters])
+        """Remember what was broadcast."""
+        trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        anchors = [
+            torch.from_numpy(np.array(broadcast[f"net/{name}"])).to(value.device)
+            if f"net/{name}" in broadcast
+            else value.detach().clone()
+            for name, value in trained.items()
+        ]
+        return RunningProximal(self.mu, list(trained.values()), anchors)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.base import LocalResult
 from wardround.algorithms.feeding import training_batch
+from wardround.algorithms.objective import Objective, RunningObjective, TaskLoss
 from wardround.algorithms.training import Training
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, difference, in_group, of_group
@@ -48,10 +49,12 @@ class LocalSgd:
     Attributes:
         training: batches, optimiser, schedule.
         corrections: applied to every gradient, in order.
+        objective: what is minimised.
     """
 
     training: Training
     corrections: tuple[Correction, ...] = ()
+    objective: Objective = field(default_factory=TaskLoss)
 
     def run(
         self,
@@ -66,13 +69,14 @@ class LocalSgd:
         torch.manual_seed(ctx.entropy("torch"))
         before = weights_of(network)
         running = [correction.begin(network, broadcast, memory) for correction in self.corrections]
+        objective = self.objective.begin(task, network, images, broadcast)
         optimiser = self.training.optimiser_for(network)
         restore_optimiser(optimiser, of_group(memory, "optimiser"))
-        losses = self._descend(task, network, images, optimiser, running, ctx)
+        losses = self._descend(task, objective, network, images, optimiser, running, ctx)
         change = difference(weights_of(network), before)
         kept = in_group(state_of_optimiser(optimiser), "optimiser") if self.training.keep_optimiser else {}
-        for correction in running:
-            joins_update, joins_memory = correction.finish()
+        ends = [objective.finish(), *(correction.finish() for correction in running)]
+        for joins_update, joins_memory in ends:
             change |= joins_update
             kept |= joins_memory
         used = np.unique(np.concatenate(list(self.training.batches(len(images), ctx))))
@@ -81,6 +85,7 @@ class LocalSgd:
     def _descend(
         self,
         task: Task,
+        objective: RunningObjective,
         network: nn.Module,
         images: LabelledImages,
         optimiser: torch.optim.Optimizer,
@@ -94,13 +99,14 @@ class LocalSgd:
         part = trained_part(network)
         part.module.train()
         for step, rows in enumerate(self.training.batches(len(images), ctx)):
+            progress = (ctx.round + step / steps) / ctx.rounds
             for group in optimiser.param_groups:
-                group["lr"] = self.training.learning_rate_at((ctx.round + step / steps) / ctx.rounds)
+                group["lr"] = self.training.learning_rate_at(progress)
             inputs, targets = training_batch(task, part, images, rows, augment)
             if part.body is None:
                 inputs = inputs.to(memory_format=torch.channels_last)
             with self.training.autocast(device):
-                loss = task.loss(part.module, part.fed(inputs.to(device)), targets.to(device))
+                loss = objective.loss(part.module, part.fed(inputs.to(device)), targets.to(device), progress)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             for correction in running:

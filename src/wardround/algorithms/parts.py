@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from wardround.algorithms.base import Personal
-from wardround.algorithms.personal import everything, head, norms
+from wardround.algorithms.personal import Personal, everything, head, norms
 from wardround.errors import PlanError
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
-from wardround.algorithms.base import Personal
 from wardround.errors import PlanError
 from wardround.tasks.classification import shared_buffers
 from wardround.tasks.inputs import name_of_head
+
+Personal = Callable[[nn.Module], frozenset[str]]
+"""Names (``net/…``, ``stat/…``) of a network's weights that never leave a site."""
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
 

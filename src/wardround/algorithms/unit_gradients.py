@@ -19,6 +19,8 @@ from wardround.tasks import Task
 from wardround.tasks.inputs import trained_part
 
 _CHUNK_VALUES = 2**23
+_CHUNK_VIEWS = 256
+"""Largest number of views differentiated at once, for small networks: beyond, their maps no longer fit into caches."""
 ROOM = 1 - 2.0**-12
 """Units are clipped to this share of the bound: sums are rounded to float32, and what rounding moves must fit."""
 
@@ -97,7 +99,7 @@ class UnitGradients:
     def _chunks(self, units: np.ndarray, num_values: int) -> Iterator[np.ndarray]:
         """Yield the rows of whole units, as many as fit into memory together."""
         order = np.argsort(units, kind="stable")
-        most = max(1, _CHUNK_VALUES // max(1, num_values) // self.views)
+        most = max(1, min(_CHUNK_VIEWS, _CHUNK_VALUES // max(1, num_values)) // self.views)
         borders = np.flatnonzero(np.diff(units[order], append=-1)) + 1
         start = 0
         for border, following in pairwise([*borders.tolist(), len(order) + most + 1]):

@@ -39,6 +39,7 @@ class Work:
         splits: whether the network is cut, and a body host is sent activations and gradients.
         relays: whether each site goes on from the weights that the last one left.
         updates: whether sites send updates of weights.
+        votes: whether sites send, beside their update, the sign of each of its numbers, to be counted.
     """
 
     name: str = "fedavg"
@@ -52,6 +53,7 @@ class Work:
     splits: bool = False
     relays: bool = False
     updates: bool = True
+    votes: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from wardround.cli import check, data, demo, init, keys, ledger, predict, report, site, train
+from wardround.cli import attack, check, data, demo, init, keys, leave_out, ledger, predict, report, site, train
 from wardround.errors import WardroundError
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -23,8 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (demo, init, check, train, predict, report):
-    app.command()(getattr(verb, verb.__name__.rpartition(".")[2]))
+for verb in (demo, init, check, train, leave_out, predict, report, attack):
+    name = verb.__name__.rpartition(".")[2]
+    app.command(name.replace("_", "-"))(getattr(verb, name))
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 app.add_typer(site.app, name="site")

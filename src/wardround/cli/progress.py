@@ -52,8 +52,8 @@ class ProgressListener:
 
 
 @contextmanager
-def shown(plan: Plan) -> Iterator[Listener]:
-    """Show a plan's rounds on standard error: round, site, loss, metric, bytes, time left."""
+def shown(plan: Plan, title: str = "") -> Iterator[Listener]:
+    """Show a plan's rounds on standard error: round, site, loss, metric, bytes, time left; under the plan's name."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -65,7 +65,7 @@ def shown(plan: Plan) -> Iterator[Listener]:
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=Console(stderr=True))
-    task = progress.add_task(plan.name, total=plan.rounds, site="", loss="", metric="", sent="")
+    task = progress.add_task(title or plan.name, total=plan.rounds, site="", loss="", metric="", sent="")
     try:
         yield ProgressListener(progress, task)
     finally:

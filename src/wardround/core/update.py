@@ -10,6 +10,9 @@ import numpy as np
 Tensors = Mapping[str, np.ndarray]
 """``"group/name"`` -> array. ``net/…`` trainable weights, ``stat/…`` float buffers, ``variate/…`` control variates."""
 
+VOTES = "vote"
+"""The group of an update whose numbers are -1, 0 or 1 each: counted, so no part of its norm and never rounded."""
+
 MODEL_GROUPS = ("net/", "stat/")
 """The groups that are weights of the model."""
 
@@ -81,6 +84,16 @@ def of_group(tensors: Tensors, group: str) -> dict[str, np.ndarray]:
 def in_group(tensors: Tensors, group: str) -> dict[str, np.ndarray]:
     """Return `tensors` with every name put into ``group/…``; the inverse of `of_group`."""
     return {f"{group}/{name}": value for name, value in tensors.items()}
+
+
+def is_vote(name: str) -> bool:
+    """Whether a tensor of that name holds votes; see `VOTES`."""
+    return name.startswith(VOTES + "/")
+
+
+def without_votes(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Return the tensors that are measured, not counted; see `VOTES`."""
+    return {name: value for name, value in tensors.items() if not is_vote(name)}
 
 
 def size_bytes(tensors: Tensors) -> int:

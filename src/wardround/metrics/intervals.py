@@ -130,6 +130,24 @@ def describe_scores(scores: Scores, replicates: int = 1000, seed: int = 0) -> De
     return Description(metrics, (), len(scores), scores.num_groups)
 
 
+LESS_IS_BETTER = frozenset({"calibration_error", "hd95_px", "hd95_mm", "rmse"})
+
+
+def worst_of(sites: Mapping[str, Mapping[str, float | None]]) -> dict[str, tuple[str, float]]:
+    """Name the worst site in each metric, with its value; a metric that no site defines is left out.
+
+    Args:
+        sites: site -> metric -> value. Of equals the first counts.
+    """
+    worst: dict[str, tuple[str, float]] = {}
+    for site, values in sites.items():
+        for name, value in values.items():
+            sign = 1.0 if name in LESS_IS_BETTER else -1.0
+            if value is not None and (name not in worst or sign * value > sign * worst[name][1]):
+                worst[name] = (site, value)
+    return worst
+
+
 def cluster_weights(group_codes: NDArray[np.int64], replicates: int, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Yield how often each row occurs when whole groups are drawn with replacement, in blocks of replicates.
 

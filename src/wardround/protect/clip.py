@@ -9,7 +9,7 @@ import numpy as np
 
 from wardround.checker.contract import Contract, Norm, Numbers
 from wardround.core.context import RoundContext
-from wardround.core.update import Tensors, all_finite
+from wardround.core.update import Tensors, all_finite, without_votes
 from wardround.errors import PlanError, SiteError
 
 
@@ -18,7 +18,8 @@ class Clip:
     """Scale an update down so that its joint L2 norm is at most `norm` (McMahan et al. 2018, arXiv:1710.06963).
 
     Attributes:
-        norm: largest norm that leaves a site, > 0, in the units of the weights; all tensors count as one vector.
+        norm: largest norm that leaves a site, > 0, in the units of the weights; all tensors count as one vector, but
+            for votes, which pass as they are.
     """
 
     norm: float = 10.0
@@ -34,7 +35,7 @@ class Clip:
 
     def encode(self, change: Tensors, ctx: RoundContext) -> Tensors:
         """Return the change with its norm bounded; see `clip_to_norm`."""
-        return clip_to_norm(change, self.norm)[0]
+        return {**change, **clip_to_norm(without_votes(change), self.norm)[0]}
 
 
 def norm_of(tensors: Tensors) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker.contract import Contract, Norm, Numbers
-from wardround.core.update import Tensors
+from wardround.core.update import Tensors, is_vote
 from wardround.errors import PlanError
 from wardround.protect.row import Row
 
@@ -23,7 +23,7 @@ class Quantise:
 
     The step is ``range / (2^(bits-1) - 1)``, and the range is public: the largest absolute weight that was broadcast
     in that tensor, or `floor` if that is more. A value beyond its range is cut to it, and the share of such values is
-    reported. Zero stays zero.
+    reported. Zero stays zero, and a vote is one unit.
 
     Attributes:
         bits: of one value, sign included.
@@ -55,7 +55,10 @@ class Quantise:
 
     def grid(self, broadcast: Tensors, places: np.ndarray | None = None) -> Grid:
         """Return the steps for an update to `broadcast`, of which all numbers travel or those at `places`."""
-        steps = {name: self._range(name, broadcast[name]) / self.largest for name in sorted(broadcast)}
+        steps = {
+            name: 1.0 if is_vote(name) else self._range(name, broadcast[name]) / self.largest
+            for name in sorted(broadcast)
+        }
         return Grid(steps, Row.of(broadcast, places), self.largest)
 
     def _range(self, name: str, weights: np.ndarray) -> float:
@@ -96,7 +99,7 @@ class Grid:
         cut, start = 0, 0
         for name, chosen in self.row.chosen(change, np.float64):
             flat = chosen / self.steps[name]
-            rounded = np.floor(flat + rng.random(flat.size))
+            rounded = flat if is_vote(name) else np.floor(flat + rng.random(flat.size))
             cut += int(np.count_nonzero(np.abs(flat) > self.largest))
             values[start : start + flat.size] = np.clip(rounded, -self.largest, self.largest)
             start += flat.size
@@ -109,21 +112,24 @@ class Grid:
 
     @property
     def rounding(self) -> float:
-        """Largest L2 distance by which rounding moves an update, or the difference of two."""
-        sizes = self.row.sizes
-        return math.sqrt(sum(sizes[name] * step**2 for name, step in self.steps.items()))
+        """Largest L2 distance by which rounding moves an update, or the difference of two; votes are not rounded."""
+        return math.sqrt(sum(count * step**2 for count, step in self._measured))
 
     def norm_bound(self, clip_norm: float | None) -> float:
-        """Return the largest norm that one quantised update can have.
+        """Return the largest norm that one quantised update can have, without its votes.
 
         Args:
             clip_norm: bound before quantising, if there is one. Rounding moves each value by less than one step.
         """
-        sizes = self.row.sizes
-        whole = math.sqrt(sum(sizes[name] * (step * self.largest) ** 2 for name, step in self.steps.items()))
+        whole = math.sqrt(sum(count * (step * self.largest) ** 2 for count, step in self._measured))
         if clip_norm is None:
             return whole
         return min(whole, clip_norm + self.rounding)
+
+    @property
+    def _measured(self) -> list[tuple[int, float]]:
+        """How many numbers of each measured tensor travel, and the size of its unit."""
+        return [(self.row.sizes[name], step) for name, step in self.steps.items() if not is_vote(name)]
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-
 from wardround.core.files import write_atomically
 from wardround.data.catalogue.manifest import BURNT_IN_UNSAID
 from wardround.data.inspect import Inspection
+from wardround.report.png import as_png
 
 ROWS = 12
 """Longest table; what is rarer is summed up in its last row."""
@@ -39,7 +36,7 @@ def write_inspection(found: Inspection, path: Path, thumbnails: bool = True) -> 
         style=(folder / "style.css").read_text(encoding="utf-8"),
         tables=tables_of(found),
         warnings=warnings_of(found),
-        thumbnails=[(what, _png(picture)) for what, picture in found.thumbnails] if thumbnails else [],
+        thumbnails=[(what, as_png(picture)) for what, picture in found.thumbnails] if thumbnails else [],
     )
     write_atomically(path, text.encode("utf-8", errors="replace"))
     return path
@@ -80,11 +77,3 @@ def _shortened(counts: Counter[str]) -> list[tuple[str, int]]:
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
     rest = rows[ROWS:]
     return rows[:ROWS] + ([(f"{len(rest)} others", sum(count for _, count in rest))] if rest else [])
-
-
-def _png(picture: np.ndarray) -> str:
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(picture if picture.shape[2] == 3 else picture[..., 0]).save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()

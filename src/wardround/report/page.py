@@ -76,6 +76,7 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
 
 def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[str, Any]:
     from wardround.report import tables
+    from wardround.report.drift import drift_rows, feature_panel, light_panel
     from wardround.report.pictures import caption, galleries
     from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel, scores_panel
     from wardround.report.words import METRICS, SHARED
@@ -99,6 +100,8 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
         "galleries": shown,
         "galleries_caption": caption(results.task, shown) if shown else "",
         "labels": label_panel(results),
+        "apart": drift_rows(results),
+        "drifts": [light_panel(results), feature_panel(results)],
         "confusion": tables.confusion(results),
         "phases": tables.phases(results.seconds),
         "covered": tables.leaks(results.privacy["covered"]),

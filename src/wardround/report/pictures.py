@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from wardround.core.update import Tensors, of_group
 from wardround.errors import RunFolderError
+from wardround.report.png import as_png
 from wardround.report.reading import Results, Run
 from wardround.report.words import METRICS, listed
 
@@ -60,7 +59,7 @@ def galleries(run: Run, results: Results) -> list[Gallery]:
 
 def _of_site(task: str, metric: str, arrays: Tensors) -> tuple[tuple[str, str], ...]:
     scores = arrays["score"].tolist()
-    return tuple((f"{metric} {score:.3f}", _png(_composed(task, arrays, row))) for row, score in enumerate(scores))
+    return tuple((f"{metric} {score:.3f}", as_png(_composed(task, arrays, row))) for row, score in enumerate(scores))
 
 
 def caption(task: str, found: list[Gallery]) -> str:
@@ -114,11 +113,3 @@ def _border(regions: np.ndarray) -> np.ndarray:
         edge[tuple(lower)] |= differs
         edge[tuple(upper)] |= differs
     return edge
-
-
-def _png(picture: np.ndarray) -> str:
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 from wardround.errors import DataError, RunFolderError
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Outcome, measures_of
+from wardround.report.looks import Looks, looks_of
 from wardround.report.values import count, number, text, texts
 from wardround.rounds.record import RoundRecord
 
@@ -75,6 +76,8 @@ class Results:
         confirmed: sites that heard the end of the ledger from each other; ``None`` if the summary does not say.
         signing_troubles: what went wrong when the sites signed that end.
         task: what was learned, by its name in the plan.
+        looks: site -> what its test images look like; empty where that did not leave the sites.
+        feature_distances: site -> other site -> distance of their mean features; likewise.
     """
 
     classes: tuple[str, ...]
@@ -95,6 +98,8 @@ class Results:
     confirmed: tuple[str, ...] | None = None
     signing_troubles: tuple[str, ...] = ()
     task: str = "classification"
+    looks: Mapping[str, Looks] = field(default_factory=dict)
+    feature_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -276,6 +281,11 @@ def _results(summary: Mapping[str, Any]) -> Results:
         confirmed=texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
         signing_troubles=texts(summary["ledger"]["events"]) if "ledger" in summary else (),
         task=task,
+        looks={text(site): looks_of(said) for site, said in summary.get("drift", {}).get("looks", {}).items()},
+        feature_distances={
+            text(site): {text(other): number(far) for other, far in row.items()}
+            for site, row in summary.get("drift", {}).get("features", {}).items()
+        },
     )
 
 

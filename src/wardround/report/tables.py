@@ -10,7 +10,7 @@ import numpy as np
 
 from wardround.errors import DataError
 from wardround.metrics.clinical import Predictions, macro_auc
-from wardround.metrics.intervals import Description, Estimate, paired_difference
+from wardround.metrics.intervals import Description, Estimate, paired_difference, worst_of
 from wardround.metrics.measures import Outcome
 from wardround.metrics.scores import MeanOf, Scores
 from wardround.report.reading import Results, Run
@@ -116,12 +116,20 @@ def metric_names(results: Results) -> tuple[str, ...]:
 
 
 def metric_rows(results: Results) -> list[Row]:
-    """One row for all test images and one for each site."""
+    """One row for all test images, one for the worst of several sites in each metric, and one for each site."""
     columns = tuple(results.pooled.metrics)
     return [
         _metric_row("All sites, pooled", results.pooled, columns),
+        *([_worst_row(results, columns)] if len(results.sites) > 1 else []),
         *(_metric_row(site, found, columns) for site, found in results.sites.items()),
     ]
+
+
+def _worst_row(results: Results, columns: Sequence[str]) -> Row:
+    values = {s: {name: e.value for name, e in found.metrics.items()} for s, found in results.sites.items()}
+    worst = worst_of(values)
+    cells = [Cell(decimal(worst[name][1]), worst[name][0]) if name in worst else Cell(UNDEFINED) for name in columns]
+    return Row("Worst site", "", (Cell(""), *cells))
 
 
 def _metric_row(name: str, description: Description, columns: Sequence[str]) -> Row:

@@ -14,6 +14,15 @@ ALGORITHMS: Mapping[str, str] = {
     "fedprox": "FedProx",
     "fedbn": "FedBN",
     "scaffold": "SCAFFOLD",
+    "dpsgd": "DP-SGD",
+    "and_mask": "AND-mask",
+    "fedgma": "FedGMA",
+    "fedsr": "FedSR",
+    "irm": "IRM",
+    "vrex": "V-REx",
+    "logit_adjusted": "logit-adjusted FedAvg",
+    "ditto": "Ditto",
+    "fedrep": "FedRep",
     "central": "pooled training",
     "local": "each site alone",
 }
@@ -94,6 +103,9 @@ LEAKS: Mapping[str, str] = {
     "numbers of examples": "how many images each site holds",
     "classes held": "which classes each site holds and, where the images are published, how many images of each",
     "test results": "results on validation and test images",
+    "votes on weights": "how many sites wanted each weight to grow; where updates are read, which",
+    "the mean training loss, to the sites": "the mean training loss of each round, which the sites are told",
+    "looks of test images": "sums over each site's test images: channel means, histograms, mean features",
 }
 
 

@@ -15,6 +15,7 @@ from wardround.fabric.base import Answer
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Bounds, Columns, Outcome, is_legal, joined
 from wardround.rounds.checks import shown
+from wardround.rounds.drift import Drift, from_tensors
 from wardround.rounds.pictures import ROWS, read_pictures
 from wardround.tasks import Task
 
@@ -28,12 +29,14 @@ class SiteTest:
         totals: counts beside the metrics; see `Measures.totals`.
         outcome: image by image; ``None`` where that may not leave the site.
         pictures: of some of the images, and their scores; see `pictures.read_pictures`.
+        drift: what the images look like, all together; ``None`` where that may not leave the site.
     """
 
     description: Description
     totals: Columns
     outcome: Outcome | None = None
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class Reader:
             raise ValueError("its origins and groups do not fit together")
         whole = measures.outcome(reply.tensors, groups.astype(np.str_))
         pictures = read_pictures(self.task, reply.tensors, numbers)
+        drifts = list(from_tensors(reply.tensors, len(names), self.task.channels))
         tests = {}
         for index, origin in enumerate(names):
             rows = numbers == index
@@ -136,7 +140,8 @@ class Reader:
             columns = {name: column[rows] for name, column in measures.columns(whole).items()}
             mine = measures.outcome(columns, patient)
             shows = self._shown(pictures, rows, columns)
-            tests[origin] = SiteTest(self._described(mine), measures.totals(mine), mine, shows)
+            drift = drifts[index] if drifts else None
+            tests[origin] = SiteTest(self._described(mine), measures.totals(mine), mine, shows, drift)
         return tests
 
     def _shown(self, pictures: Tensors, rows: np.ndarray, columns: Columns) -> dict[str, np.ndarray]:

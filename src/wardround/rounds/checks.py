@@ -6,7 +6,9 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
-from wardround.core.update import Tensors, all_finite
+import numpy as np
+
+from wardround.core.update import Tensors, all_finite, is_vote
 from wardround.errors import RunError, WireError
 
 MOST_EXAMPLES = 10**9
@@ -54,3 +56,5 @@ def check_against(tensors: Tensors, template: Tensors) -> None:
             raise WireError(f"tensor {name!r} is {found.dtype} {found.shape}, not {expected.dtype} {expected.shape}")
     if not all_finite(tensors.values()):
         raise WireError("the update holds a NaN or an infinity")
+    if not all(np.isin(value, (-1, 0, 1)).all() for name, value in tensors.items() if is_vote(name)):
+        raise WireError("the update votes with other numbers than -1, 0 and 1")

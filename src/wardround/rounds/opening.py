@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wardround.core.update import Aggregate
+from wardround.core.update import Aggregate, is_vote, without_votes
 from wardround.errors import SiteError, WireError
 from wardround.protect.clip import norm_of
 from wardround.protect.lattice import Sealer
@@ -76,7 +76,7 @@ class Opening:
         if self._refusal:
             raise SiteError(self._refusal)
         tensors = self._grid.decode(self._values)
-        norm, bound = norm_of(tensors), self.total_weight * self._grid.norm_bound(clip_norm)
+        norm, bound = norm_of(without_votes(tensors)), self.total_weight * self._grid.norm_bound(clip_norm)
         if not math.isfinite(norm):
             raise SiteError("the opened sum is not finite: the round is void")
         if norm > bound * (1 + 1e-9):
@@ -85,6 +85,8 @@ class Opening:
                 f"the opened sum has a norm above {bound:.4g}, and honest updates of total weight {self.total_weight} "
                 "have at most that: the round is void"
             )
+        if any(is_vote(name) and np.max(np.abs(v), initial=0.0) > self.total_weight for name, v in tensors.items()):
+            raise SiteError(f"the opened sum counts more votes than {self.total_weight}: the round is void")
         return Aggregate(tensors, float(self.total_weight), self.sites)
 
 

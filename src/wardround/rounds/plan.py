@@ -13,7 +13,17 @@ from typing import Any
 import torch
 
 from wardround.aggregate import Aggregator
-from wardround.algorithms import Algorithm, AlgorithmSpec, CalibratedDpSgd, DpSgd, ServerStep, Training
+from wardround.algorithms import (
+    Algorithm,
+    AlgorithmSpec,
+    CalibratedDpSgd,
+    DpSgd,
+    FedSr,
+    Irm,
+    LogitAdjusted,
+    ServerStep,
+    Training,
+)
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
@@ -151,6 +161,8 @@ class Plan:
             )
         if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
             raise PlanError("views of an image whose features are computed once are all the same: remove views")
+        if self.trains_on_features and isinstance(self.algorithm, FedSr):
+            raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
         self._refuse_unfit_for_pixels()
         self._refuse_unfit_for_a_cut()
 
@@ -176,6 +188,10 @@ class Plan:
             raise PlanError(
                 f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
                 'and personal = "nothing" or "norms" in [algorithm]'
+            )
+        if answers == "pixel" and isinstance(self.algorithm, FedSr | Irm | LogitAdjusted):
+            raise PlanError(
+                f"this algorithm is made for the classes of whole images, which {name} has not: choose fedavg"
             )
         if isinstance(self.learns, Restore) and self.learns.residual and isinstance(self.model, RedCnn):
             raise PlanError("red_cnn adds its input by itself: say residual = false in [task]")

@@ -16,13 +16,14 @@ from torch import nn
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext, derive_seed
 from wardround.core.files import SYNC_ROUND_S, write_atomically
-from wardround.core.update import MODEL_GROUPS, Tensors, all_finite
+from wardround.core.update import MODEL_GROUPS, Tensors, all_finite, of_group
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
 from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
+from wardround.rounds.drift import drifts_by_origin, to_tensors
 from wardround.rounds.keyring import Credentials, Keyring
 from wardround.rounds.logbook.contributions import Contribution, Contributions
 from wardround.rounds.logbook.used_images import UsedImages
@@ -40,6 +41,7 @@ from wardround.rounds.split.speaker import Speaker
 from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
 from wardround.tasks.classification import weights_of
+from wardround.tasks.features import features_seen
 
 
 class Site:
@@ -258,10 +260,12 @@ class Site:
     def _evaluate(self, body: Message) -> Message:
         memory = self._store.read(self._accepted_round(body))
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
-        network = self._bench.lend(self._personal_of(memory), self._checked(weights))
+        network = self._bench.lend(self._personal_of(memory), self._checked(weights), self._own_model(memory))
         images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
         measures = self._bench.task.measures
-        outcome = self._bench.task.evaluate(network, images)
+        told = self._shares_predictions and body.fields["part"] == "test"
+        with features_seen(network, told) as features:
+            outcome = self._bench.task.evaluate(network, images)
         if self._shares_predictions:
             origins, origin = np.unique(images.origins, return_inverse=True)
             tensors = {
@@ -269,8 +273,9 @@ class Site:
                 "groups": np.unique(outcome.groups, return_inverse=True)[1].astype(np.int64),
                 "origins": origin.astype(np.int64),
             }
-            if body.fields["part"] == "test":
+            if told:
                 tensors |= pictures_of(self._bench.task, network, images, outcome)
+                tensors |= to_tensors(drifts_by_origin(images, features))
             return Message({"origins": origins.tolist()}, tensors)
         replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
         seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws
@@ -311,6 +316,11 @@ class Site:
 
     def _personal_of(self, memory: Tensors) -> Tensors:
         return {name: value for name, value in memory.items() if name in self._personal}
+
+    def _own_model(self, memory: Tensors) -> Tensors:
+        """Return the weights of the model that this site keeps beside the shared one, if it does."""
+        group = self._algorithm.own_model
+        return {n: v for n, v in of_group(memory, group).items() if n.startswith(MODEL_GROUPS)} if group else {}
 
     def _kept(self, network: nn.Module) -> dict[str, np.ndarray]:
         if not self._personal:

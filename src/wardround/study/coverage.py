@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from wardround.algorithms import Local
+from wardround.algorithms import Local, VRex
 from wardround.privacy import epsilon_of
 from wardround.rounds.plan import Plan
 from wardround.study.cut_words import AT_THE_CUT
@@ -38,7 +38,9 @@ def not_covered(plan: Plan) -> list[str]:
     if plan.composed().pooled:
         return ["all images and labels: they lie in one place"]
     crosses = [AT_THE_CUT] if plan.split else []
-    return [*crosses, *_of_updates(plan), *REPORTED]
+    shared = plan.evaluation.shares_predictions(plan.data.source.public)
+    looks = ["looks of test images"] if shared else []
+    return [*crosses, *_of_updates(plan), *_beside_updates(plan), *REPORTED, *looks]
 
 
 def _of_updates(plan: Plan) -> list[str]:
@@ -54,6 +56,11 @@ def _of_updates(plan: Plan) -> list[str]:
     if plan.privacy is not None and not pipeline.masks:
         left = ["digests of updates", *left]
     return ["sums of updates" if pipeline.masks else "updates", *left]
+
+
+def _beside_updates(plan: Plan) -> list[str]:
+    votes = ["votes on weights"] if plan.algorithm.work.votes else []
+    return [*votes, *(["the mean training loss, to the sites"] if isinstance(plan.algorithm, VRex) else [])]
 
 
 def claim(plan: Plan) -> list[str]:

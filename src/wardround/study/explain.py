@@ -15,9 +15,9 @@ from wardround.study.cut_words import seen_at_cut, where_cut
 from wardround.study.spec import to_table
 
 _SHARED_OPENLY = {
-    "classification": "probabilities, labels, and opaque patient numbers",
-    "segmentation": "the scores of each, and opaque patient numbers",
-    "restoration": "the scores of each, and opaque patient numbers",
+    "classification": "probabilities, labels, opaque patient numbers, and sums over test images (light, features)",
+    "segmentation": "the scores of each, opaque patient numbers, and sums over test images (light)",
+    "restoration": "the scores of each, opaque patient numbers, and sums over test images (light)",
 }
 _SHARED_CLOSED = {
     "classification": "metrics and a confusion matrix",
@@ -52,6 +52,7 @@ def explain(plan: Plan) -> str:
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
+        *_votes(plan),
         *where_cut(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
@@ -108,6 +109,12 @@ def _trained(plan: Plan) -> list[str]:
     if not (parts or start):
         return []
     return [f"trains    {parts or 'every weight'}{start}"]
+
+
+def _votes(plan: Plan) -> list[str]:
+    if not plan.algorithm.work.votes:
+        return []
+    return ["votes     beside each number of an update its sign, to be counted: twice the bytes, up and down"]
 
 
 def _harmonised(data: dict[str, Any]) -> list[str]:

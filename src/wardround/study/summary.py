@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardround.core.versions import versions
-from wardround.metrics.intervals import Description
+from wardround.metrics.intervals import Description, worst_of
+from wardround.rounds.assessment import Assessment
 from wardround.rounds.coordinator import RunResult
+from wardround.rounds.drift import feature_distances
 from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
@@ -30,7 +32,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "rounds": len(records),
         "classes": list(result.task.classes),
         "malignant": list(result.task.malignant),
-        "metrics": {"pooled": _values(test.pooled), "sites": {name: _values(found) for name, found in sites.items()}},
+        "metrics": _metrics(test.pooled, sites),
         "intervals": {
             "pooled": _intervals(test.pooled),
             "sites": {name: _intervals(found) for name, found in sites.items()},
@@ -38,6 +40,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "tested": {"pooled": _tested(test.pooled), "sites": {name: _tested(found) for name, found in sites.items()}},
         "confusion": {n: found.totals["confusion"].tolist() for n, found in test.sites.items() if not plan.task},
         "sites": {name: _facts(facts) for name, facts in result.facts.items()},
+        "drift": _drift(test),
         "not_tested": dict(result.test_failed),
         "privacy": _privacy(plan, records),
         "bytes": {
@@ -99,6 +102,12 @@ def _ledger(end: LedgerEnd) -> dict[str, Any]:
     }
 
 
+def _metrics(pooled: Description, sites: Mapping[str, Description]) -> dict[str, Any]:
+    values = {name: _values(found) for name, found in sites.items()}
+    worst = {name: {"site": site, "value": value} for name, (site, value) in worst_of(values).items()}
+    return {"pooled": _values(pooled), "sites": values, "worst": worst}
+
+
 def _values(description: Description) -> dict[str, float | None]:
     return {name: estimate.value for name, estimate in description.metrics.items()}
 
@@ -115,6 +124,23 @@ def _tested(description: Description) -> dict[str, Any]:
         "examples": description.num_examples,
         "groups": description.num_groups,
         "auc_classes": list(description.auc_classes),
+    }
+
+
+def _drift(test: Assessment) -> dict[str, Any]:
+    drifts = {name: found.drift for name, found in test.sites.items() if found.drift is not None}
+    looks = {
+        name: {
+            "mean": [round(value, 3) for value in drift.mean.tolist()],
+            "deviation": [round(value, 3) for value in drift.deviation.tolist()],
+            "histogram": drift.histogram.tolist(),
+        }
+        for name, drift in drifts.items()
+    }
+    apart = feature_distances(drifts)
+    return {
+        "looks": looks,
+        "features": {site: {other: round(far, 4) for other, far in row.items()} for site, row in apart.items()},
     }
 
 

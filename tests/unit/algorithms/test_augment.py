@@ -55,6 +55,22 @@ def test_colour_is_a_gain_and_an_offset_of_each_channel() -> None:
     assert (gain[:, 0] != gain[:, 1]).any()
 
 
+def test_appearance_changes_colour_contrast_and_saturation_within_its_bounds() -> None:
+    torch.manual_seed(0)
+    flat = torch.tensor([1.0, 0.0, -1.0]).reshape(1, 3, 1, 1).expand(400, 3, 4, 4)
+    out = AUGMENTATIONS["dihedral+appearance"](flat)
+    assert (out.amax(dim=(2, 3)) - out.amin(dim=(2, 3))).abs().max() < 1e-5
+    colours = out[:, :, 0, 0]
+    spread = colours.amax(dim=1) - colours.amin(dim=1)
+    assert spread.min() < 0.2  # nearly grey
+    assert spread.max() > 2.5
+    assert colours.mean(dim=1).std() > 0.1
+    step = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4).expand(400, 3, 4, 4)
+    contrast = AUGMENTATIONS["dihedral+appearance"](step).mean(dim=1).std(dim=(1, 2)) / step[0, 0].std()
+    assert 0.4 < contrast.min() < 0.75
+    assert 1.25 < contrast.max() < 1.7
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_augmentations_are_seeded_by_torch_and_leave_their_input_alone(name: str) -> None:
     batch = torch.rand(8, 3, 6, 6)

@@ -80,8 +80,9 @@ def test_chunks_change_nothing_and_keep_units_whole(monkeypatch: pytest.MonkeyPa
     task = TASKS["small_cnn"]
     units = np.array([0, 1, 0, 2, 2, 2, 3, 1, 4, 5, 5, 0])
     at_once = summed(task, IMAGES, units, 0.3)
-    for chunk in (1, 30_000, 60_000):
-        monkeypatch.setattr("wardround.algorithms.unit_gradients._CHUNK_VALUES", chunk)
+    for values, views in ((1, 256), (30_000, 256), (60_000, 256), (2**23, 5)):
+        monkeypatch.setattr("wardround.algorithms.unit_gradients._CHUNK_VALUES", values)
+        monkeypatch.setattr("wardround.algorithms.unit_gradients._CHUNK_VIEWS", views)
         chunks = list(UnitGradients(task, 1.0, AUGMENTATIONS["none"])._chunks(units, 7000))
         assert sorted(np.concatenate(chunks).tolist()) == list(range(12))
         assert sum(len(np.unique(units[rows])) for rows in chunks) == 6

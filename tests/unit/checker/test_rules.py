@@ -43,6 +43,7 @@ PUBLIC = Link("randomk", Contract(REAL, Numbers.REAL, picks_coordinates=Picks.SH
 MEDIAN = Combiner("median", View.EACH)
 COUNTED = Combiner("mean", View.SUM, Weights.REPORTED)
 CUT = Work("splitfed_v1", splits=True)
+VOTING = Work("fedgma", votes=True)
 CENTRAL, LOCAL = Work("central", pooled=True), Work("local", shares=False)
 
 
@@ -94,6 +95,8 @@ ALONE: dict[str, Mixture] = {
     "own-coordinates-summed": staged(TOPK, QUANTISE),
     "growth-after-bound": staged(CLIP, GROWING),
     "variates-compressed": replace(staged(TOPK), work=Work("scaffold", mirrored=True)),
+    "votes-uncounted": replace(staged(CODES), work=VOTING),
+    "votes-judged": Mixture(work=VOTING, aggregator=MEDIAN),
     "opener-without-key": replace(staged(QUANTISE, PACKED), open_at="coordinator"),
     "opener-not-needed": replace(staged(QUANTISE), open_at="sites"),
     "lone-ciphertext": replace(staged(QUANTISE, PACKED), deployed=True),
@@ -119,6 +122,7 @@ ALONE: dict[str, Mixture] = {
     "seeded-cut-noise": Mixture(work=CUT, body_host="coordinator", noisy_cut=True, deployed=True),
     "relay-combines-nothing": replace(staged(CLIP), work=replace(CUT, relays=True)),
     "unsent-protected": replace(staged(CLIP), work=replace(CUT, updates=False)),
+    "votes-bare": replace(staged(CLIP, noise()), work=VOTING),
     "mixed-records": Mixture(work=replace(OWN_NOISE, mixes_records=True), claims_privacy=True),
 }
 """Rule -> a mixture that breaks it and no other."""
@@ -147,6 +151,7 @@ SOUND: dict[str, Mixture] = {
     "nothing": Mixture(),
     "all": of(3, CLIP, QUANTISE, MASKS, PACKED),
     "ckks": staged(CLIP, CKKS),
+    "votes under seal": replace(of(3, CLIP, QUANTISE, MASKS, PACKED), work=VOTING),
     "robust in the clear": replace(staged(TOPK, CODES), aggregator=MEDIAN, screens=(Combiner("norms", View.EACH),)),
     "coordinates chosen after the noise": replace(staged(CLIP, noise(), TOPK), claims_privacy=True),
     "shares of noise under masks": replace(masked(CLIP, noise(View.SUM)), claims_privacy=True),

@@ -149,3 +149,17 @@ def test_what_the_system_refuses_is_told_in_one_line(
     said = wardround(capsys, "check", tmp_path / "plan.toml")
     assert said.code == 1
     assert "No space left on device: '/runs'" in said.sentence
+
+
+def test_attack_prints_its_page_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(SMALL.replace("width = 8", 'name = "flat_cnn"'))
+    out = tmp_path / "out"
+    said = wardround(capsys, "attack", plan, "--out", out, "--updates", 1, "--steps", 3)
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == str(out / "leakage.html")
+    assert "1/1  round 0" in said.err
+    assert "data:image/png" in (out / "leakage.html").read_text()
+    again = wardround(capsys, "attack", plan, "--out", out)
+    assert (again.code, again.out) == (2, "")
+    assert "holds something already" in again.err

@@ -18,6 +18,7 @@ from wardround.metrics.intervals import (
     paired_difference,
     site_mean_auc,
     verdict,
+    worst_of,
 )
 
 
@@ -214,3 +215,13 @@ def test_site_mean_auc_refuses_sites_without_rows() -> None:
 )
 def test_verdict(estimate: Estimate, aim: float, expected: str) -> None:
     assert verdict(estimate, aim) == expected
+
+
+def test_the_worst_site_is_named_in_each_metric() -> None:
+    sites = {
+        "a": {"auc": 0.7, "calibration_error": 0.1, "f1": None},
+        "b": {"auc": 0.6, "calibration_error": 0.3, "f1": None},
+        "c": {"auc": None, "calibration_error": 0.2, "f1": None},
+    }
+    assert worst_of(sites) == {"auc": ("b", 0.6), "calibration_error": ("b", 0.3)}
+    assert worst_of({}) == {}

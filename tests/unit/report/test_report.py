@@ -106,9 +106,10 @@ def test_it_shows_the_numbers_of_the_summary(run: Path) -> None:
 
 def test_every_figure_is_there_and_says_what_it_shows(run: Path) -> None:
     figures = [attributes for tag, attributes in page(run).tags if tag == "svg"]
-    assert len(figures) == 6
+    assert len(figures) == 8
     alts = [str(attributes["aria-label"]) for attributes in figures]
-    for start in ("Training loss", "Validation", "AUC on the test", "ROC", "Reliability", "Training images by class"):
+    starts = ("Training loss", "Validation", "AUC on the test", "ROC", "Reliability", "Training images by class")
+    for start in (*starts, "Mean grey level of each channel", "Distance of mean features"):
         assert any(alt.startswith(start) for alt in alts)
     assert all(attributes["role"] == "img" for attributes in figures)
 

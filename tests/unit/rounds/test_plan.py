@@ -74,6 +74,9 @@ OTHER: dict[str, Any] = {
     "stride_px": 3,
     "by": "site",
     "stem": "large",
+    "light": "centred",
+    "threshold": 1,
+    "warm_up": 0.5,
     "stem_stride": 1,
     "sampling_rate": 0.5,
     "noise": "sum",
@@ -102,6 +105,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
     ("SplitFedV2", "personal"): "norms",
     ("Interleaved", "personal"): "norms",
+    ("FlatCnn", "activation"): "tanh",
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},

@@ -10,6 +10,7 @@ import tiny
 
 from wardround.checker import RULES
 from wardround.errors import PlanError
+from wardround.study.coverage import not_covered
 from wardround.study.explain import explain, refuse
 from wardround.study.spec import parse
 
@@ -83,6 +84,22 @@ def test_every_rule_that_a_plan_breaks_is_cited() -> None:
         refuse(broken)
     assert re.findall(r"\(rule ([a-z-]+)\)", str(refused.value)) == ["each-behind-hides", "own-coordinates-summed"]
     assert refused.value.rule == "each-behind-hides"
+
+
+def test_votes_and_what_they_tell_are_said() -> None:
+    said = explain(tiny.plan(algorithm={"name": "fedgma"}))
+    assert "beside each number of an update its sign, to be counted" in said
+    assert "votes     " not in explain(tiny.plan())
+    assert "votes on weights" in not_covered(tiny.plan(algorithm={"name": "and_mask"}))
+    assert "the mean training loss, to the sites" in not_covered(tiny.plan(algorithm={"name": "vrex"}))
+    assert not {"votes on weights", "the mean training loss, to the sites"} & set(not_covered(tiny.plan()))
+
+
+@pytest.mark.parametrize("share", ["predictions", "metrics"])
+def test_sums_over_test_images_are_said_where_they_leave(share: str) -> None:
+    plan = tiny.plan(evaluation={"share": share})
+    assert ("sums over test images" in explain(plan)) is (share == "predictions")
+    assert ("looks of test images" in not_covered(plan)) is (share == "predictions")
 
 
 CUT: dict[str, Any] = {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}

@@ -16,7 +16,7 @@ from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.errors import PlanError
 from wardround.tasks import inputs
 from wardround.tasks.inputs import to_input, trained_part
-from wardround.tasks.models import MonaiNet, ResNet18, SmallCnn
+from wardround.tasks.models import MomentsCnn, MonaiNet, ResNet18, Scattering, SmallCnn
 
 IMAGES = tiny.images(6)
 
@@ -55,6 +55,18 @@ def test_head_on_features_is_the_network_on_images(model: SmallCnn | ResNet18 | 
     found = part.module(part.inputs(images, np.arange(4)))
     with torch.no_grad():
         torch.testing.assert_close(found, network.eval()(to_input(images.batch(slice(None)))), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("model", [Scattering(1), MomentsCnn()])
+def test_bodies_that_differ_in_a_constant_share_no_features(model: Scattering | MomentsCnn) -> None:
+    images = replace(tiny.images(2), pixels=np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8))
+    found = []
+    for factor in (1, 2):
+        torch.manual_seed(0)
+        network = replace(model, scale=factor * model.scale).build(3, 2)
+        freeze(network, frozen_weights(network, "head"))
+        found.append(trained_part(network).inputs(images, np.arange(2)))
+    torch.testing.assert_close(found[1], 2 * found[0])
 
 
 def test_a_network_with_a_weight_to_train_before_its_head_is_trained_as_a_whole() -> None:

@@ -98,6 +98,11 @@ def _unclaimed(mixture: Mixture) -> Sequence[str]:
     return [] if mixture.claims_privacy else sorted(names)
 
 
+def _votes_bare(mixture: Mixture) -> Sequence[str]:
+    noisy = mixture.work.votes and (mixture.noises or mixture.claims_privacy)
+    return [f"{mixture.work.name} under a claim of (epsilon, delta)"] if noisy else []
+
+
 PRIVACY = (
     Rule(
         "noise-without-claim",
@@ -164,5 +169,11 @@ PRIVACY = (
         "how many steps a site takes would follow from how many images it has, without noise",
         "give training.steps, a constant of the plan",
         _steps_by_count,
+    ),
+    Rule(
+        "votes-bare",
+        "the sign of every number of an update is no part of the norm that noise is made for, and tells most of it",
+        "choose another algorithm, or claim nothing",
+        _votes_bare,
     ),
 )

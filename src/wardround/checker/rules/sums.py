@@ -60,6 +60,24 @@ def _variates_compressed(mixture: Mixture) -> Sequence[str]:
     return [f"{mixture.work.name} with {name}" for name in picking]
 
 
+def _votes_uncounted(mixture: Mixture) -> Sequence[str]:
+    if not mixture.work.votes:
+        return []
+    return [
+        f"{mixture.work.name} with {link.name}"
+        for reaching, link in mixture.passages()
+        if link.contract.picks_coordinates is not Picks.ALL
+        or link.contract.gives is Numbers.CODES
+        or (link.contract.gives is Numbers.CIPHERTEXT and reaching is Numbers.REAL)
+    ]
+
+
+def _votes_judged(mixture: Mixture) -> Sequence[str]:
+    if not mixture.work.votes:
+        return []
+    return [f"{mixture.work.name} behind {judge.name}" for judge in mixture.judges if judge.needs is View.EACH]
+
+
 SUMS = (
     Rule(
         "each-behind-hides",
@@ -90,6 +108,18 @@ SUMS = (
         "control variates stand for a mean over the sites only if every change of them arrives",
         "choose another algorithm, or remove the stage",
         _variates_compressed,
+    ),
+    Rule(
+        "votes-uncounted",
+        "votes count only if each arrives, whole and beside the number that it is about",
+        "make integers of updates with quantise, or choose another algorithm",
+        _votes_uncounted,
+    ),
+    Rule(
+        "votes-judged",
+        "it would judge an update by its votes, which are all of one length, or take their median for their share",
+        'aggregate with "mean" and without screens, or choose another algorithm',
+        _votes_judged,
     ),
     Rule(
         "opener-without-key",

@@ -6,6 +6,9 @@ from typing import ClassVar, Protocol
 
 import torch
 
+from wardround.tasks.models.flat_cnn import FlatCnn
+from wardround.tasks.models.lenet import LeNet
+from wardround.tasks.models.moments_cnn import MomentsCnn
 from wardround.tasks.models.monai_net import MonaiNet
 from wardround.tasks.models.red_cnn import RedCnn
 from wardround.tasks.models.resnet import ResNet18, ResNet50
@@ -27,13 +30,29 @@ class ModelSpec(Protocol):
 
 MODELS: dict[str, type[ModelSpec]] = {
     "small_cnn": SmallCnn,
+    "moments_cnn": MomentsCnn,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "monai": MonaiNet,
     "scattering": Scattering,
     "unet": UNet,
     "red_cnn": RedCnn,
+    "flat_cnn": FlatCnn,
+    "lenet": LeNet,
 }
 """Names a plan may use in ``[model] name = …``."""
 
-__all__ = ["MODELS", "ModelSpec", "MonaiNet", "RedCnn", "ResNet18", "ResNet50", "Scattering", "SmallCnn", "UNet"]
+__all__ = [
+    "MODELS",
+    "FlatCnn",
+    "LeNet",
+    "ModelSpec",
+    "MomentsCnn",
+    "MonaiNet",
+    "RedCnn",
+    "ResNet18",
+    "ResNet50",
+    "Scattering",
+    "SmallCnn",
+    "UNet",
+]

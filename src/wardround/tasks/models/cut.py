@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from wardround.errors import PlanError
-from wardround.tasks.models.levels import Level, UShape, ascend, descend, shape_of, through
+from wardround.tasks.models.levels import Level, UShape, ascend, descend, through
+from wardround.tasks.models.shapes import shape_of
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from wardround.errors import PlanError
+from wardround.tasks.models.light import check_light, without_light
 
 MAX_GROUPS = 8
 STEMS = ("small", "large")
@@ -41,6 +42,7 @@ class _ResNet:
     dropout: float = 0.0
     stem: str = "small"
     stem_stride: int = 2
+    light: str = "kept"
 
     blocks: ClassVar[tuple[int, int, int, int]]
     bottleneck: ClassVar[bool]
@@ -55,10 +57,14 @@ class _ResNet:
             raise PlanError(f'model stem = "{self.stem}" is unknown: choose "small" or "large"')
         if self.stem_stride not in (1, 2):
             raise PlanError(f"model stem_stride = {self.stem_stride} is unknown: choose 1 or 2")
+        check_light(self.light)
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)`` to logits ``(B, classes)``."""
-        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=self._stem(channels))
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        if self.light != "kept":
+            stages["light"] = nn.Sequential(*without_light(self.light))
+        stages["stem"] = self._stem(channels)
         fan_in = self.width
         for index, count in enumerate(self.blocks):
             planes = self.width * 2**index
@@ -93,6 +99,7 @@ class ResNet18(_ResNet):
         dropout: probability with which a pooled feature is zeroed while training.
         stem: "small", a 3x3 convolution, for images up to about 96 px; "large", 7x7 and a max pooling that halves.
         stem_stride: stride of the stem's convolution, 1 or 2; 1 sees more and takes up to four times as long.
+        light: ``kept``; ``grey_world`` takes each image's own colour cast away, ``centred`` its brightness, too.
     """
 
     width: int = 16
@@ -109,6 +116,7 @@ class ResNet50(_ResNet):
         dropout: probability with which a pooled feature is zeroed while training.
         stem: "small", a 3x3 convolution, for images up to about 96 px; "large", 7x7 and a max pooling that halves.
         stem_stride: stride of the stem's convolution, 1 or 2; 1 sees more and takes up to four times as long.
+        light: ``kept``; ``grey_world`` takes each image's own colour cast away, ``centred`` its brightness, too.
     """
 
     width: int = 64

@@ -43,25 +43,30 @@ class Scattering:
     Attributes:
         order: 2 measures 81 numbers of a colour image (27 of a grey one), 1 only 45 (15), which take less noise.
         hidden: neurons between features and classes, with LayerNorm; 0 is softmax regression.
+        scale: factor on the features, > 0. Under `dpsgd` a larger one leaves less of a clipped gradient to the head's
+            biases, whose inputs are 1.
     """
 
     answers: ClassVar[tuple[str, ...]] = ("image",)
 
     order: int = 2
     hidden: int = 0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.order not in MEASUREMENTS:
             raise PlanError(f"model order = {self.order} is unknown: choose 1 or 2")
         if self.hidden < 0:
             raise PlanError(f"model hidden = {self.hidden} is negative: choose 0 for softmax regression, or say 32")
+        if not 0 < self.scale < float("inf"):
+            raise PlanError(f"model scale = {self.scale} is not a positive number")
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)``, H and W at least 16, to logits ``(B, classes)``.
 
         Softmax regression starts at zero, where every class is equally probable.
         """
-        body = ScatteringFeatures(channels, self.order)
+        body = ScatteringFeatures(channels, self.order, self.scale)
         if not self.hidden:
             head: nn.Module = nn.Linear(body.num_features, classes)
             for weight in head.parameters():
@@ -91,14 +96,15 @@ class ScatteringFeatures(nn.Module):
     windows instead of a grid of patches, and over all angles.)
 
     These numbers are then centred and decorrelated by constants that come from public pictures, never from a
-    site: see ``whitening.py`` beside this file. Last, a feature vector longer than 1 is scaled to 1.
+    site: see ``whitening.py`` beside this file. Last, a feature vector longer than 1 is scaled to 1, and all
+    are multiplied by `scale`.
 
     Attributes:
         num_features: features of one image.
     """
 
-    def __init__(self, channels: int, order: int = 2) -> None:
-        """Take 1 (grey) or 3 (RGB) channels, and measure up to an order of 1 or 2.
+    def __init__(self, channels: int, order: int = 2, scale: float = 1.0) -> None:
+        """Take 1 (grey) or 3 (RGB) channels, measure up to an order of 1 or 2, and multiply by `scale`.
 
         Raises:
             PlanError: there is another number of channels.
@@ -106,6 +112,7 @@ class ScatteringFeatures(nn.Module):
         super().__init__()
         self.mean: torch.Tensor
         self.decorrelate: torch.Tensor
+        self.scale: torch.Tensor
         if channels not in (1, 3):
             raise PlanError(f"scattering features are for 1 or 3 channels, not {channels}")
         self.order = order
@@ -113,11 +120,13 @@ class ScatteringFeatures(nn.Module):
         mean, decorrelate = _whitening(channels, order)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("decorrelate", decorrelate, persistent=False)
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)  # a constant of the body, so of its digest
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map float ``(B, C, H, W)`` in [-2, 2] to features ``(B, num_features)``, each row of norm at most 1."""
+        """Map float ``(B, C, H, W)`` in [-2, 2] to features ``(B, num_features)``, each row of norm at most `scale`."""
         features = (measured(images, self.order) - self.mean) @ self.decorrelate
-        return torch.as_tensor(features / torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(1.0))
+        lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        return torch.as_tensor(features / lengths.clamp_min(1.0) * self.scale)
 
 
 def measured(images: torch.Tensor, order: int) -> torch.Tensor:
@@ -128,7 +137,7 @@ def measured(images: torch.Tensor, order: int) -> torch.Tensor:
     """
     if min(images.shape[2:]) < 2 * COARSEST:
         raise PlanError(f"scattering needs images of {2 * COARSEST} pixels or more: raise data.size_px")
-    planes = _padded(_opponent(images.float() / 4 + 0.5))
+    planes = _padded(opponent(images.float() / 4 + 0.5))
     batch, channels = planes.shape[:2]
     flat = planes.flatten(0, 1)
     moments = _moments(flat)
@@ -137,7 +146,7 @@ def measured(images: torch.Tensor, order: int) -> torch.Tensor:
     return torch.cat([windows, contrast], dim=1).reshape(batch, channels * MEASUREMENTS[order])
 
 
-def _opponent(images: torch.Tensor) -> torch.Tensor:
+def opponent(images: torch.Tensor) -> torch.Tensor:
     """Return luminance, red-green and yellow-blue of RGB images; grey images stay."""
     if images.shape[1] == 1:
         return images
@@ -156,7 +165,7 @@ def _padded(planes: torch.Tensor) -> torch.Tensor:
 
 def _moments(planes: torch.Tensor) -> torch.Tensor:
     """Return mean, log deviation and skewness: ``(N, H, W)`` to ``(N, windows, 3)``."""
-    windows = _windows(*planes.shape[1:]).to(planes)
+    windows = windows_of(*planes.shape[1:]).to(planes)
     mean = torch.einsum("nhw,vhw->nv", planes, windows)
     centred = planes[:, None] - mean[..., None, None]
     second, third = (torch.einsum("nvhw,vhw->nv", centred**power, windows) for power in (2, 3))
@@ -186,11 +195,11 @@ def _scattered(planes: torch.Tensor, order: int) -> list[torch.Tensor]:
 
 def _averaged(planes: torch.Tensor) -> torch.Tensor:
     """Average under each window: ``(N, A, H, W)`` to ``(N, windows, A)``."""
-    return torch.einsum("nahw,vhw->nva", planes, _windows(*planes.shape[2:]).to(planes))
+    return torch.einsum("nahw,vhw->nva", planes, windows_of(*planes.shape[2:]).to(planes))
 
 
 @cache
-def _windows(height: int, width: int) -> torch.Tensor:
+def windows_of(height: int, width: int) -> torch.Tensor:
     """Return the weights of the whole image and of its centre, each summing to 1: float32 ``(2, height, width)``."""
     rows, columns = ((torch.arange(edge) + 0.5) / edge - 0.5 for edge in (height, width))
     centre = torch.exp(-(rows[:, None] ** 2 + columns**2) / (2 * CENTRE_WIDTH**2))

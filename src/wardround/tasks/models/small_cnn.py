@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from wardround.errors import PlanError
+from wardround.tasks.models.light import check_light, without_light
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,27 @@ class SmallCnn:
     Attributes:
         width: channels of the first convolution; later ones have 1.5 and 3 times as many.
         dropout: probability with which a pooled feature is zeroed while training.
+        light: ``kept``; ``grey_world`` takes each image's own colour cast away, ``centred`` its brightness, too.
     """
 
     answers: ClassVar[tuple[str, ...]] = ("image",)
 
     width: int = 32
     dropout: float = 0.1
+    light: str = "kept"
 
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
             raise PlanError(f"model width = {self.width} is not a multiple of 8: choose 8, 16, 24, …")
         if not 0 <= self.dropout < 1:
             raise PlanError(f"model dropout = {self.dropout} is outside [0, 1)")
+        check_light(self.light)
 
     def build(self, channels: int, classes: int) -> nn.Module:
         """Return the network from ``(B, channels, H, W)``, H and W at least 8, to logits ``(B, classes)``."""
         widths = (self.width, self.width * 3 // 2, self.width * 3)
         return nn.Sequential(
-            Fold(),
+            nn.Sequential(*without_light(self.light), Fold()),
             *_block(4 * channels, widths[0], stride=1),
             *_block(widths[0], widths[1], stride=2),
             *_block(widths[1], widths[2], stride=2),

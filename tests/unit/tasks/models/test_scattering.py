@@ -98,7 +98,7 @@ def test_softmax_regression_starts_undecided() -> None:
     assert not logits.any()
 
 
-@pytest.mark.parametrize("wrong", [{"order": 3}, {"order": 0}, {"hidden": -1}])
+@pytest.mark.parametrize("wrong", [{"order": 3}, {"order": 0}, {"hidden": -1}, {"scale": 0.0}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(PlanError, match=next(iter(wrong))):
         Scattering(**wrong)
@@ -109,3 +109,8 @@ def test_images_that_are_too_small_or_of_other_channels_are_refused() -> None:
         measured(torch.zeros(1, 3, 15, 32), 1)
     with pytest.raises(PlanError, match="not 4"):
         ScatteringFeatures(4)
+
+
+def test_scale_multiplies_the_features() -> None:
+    images = pictures(3)
+    assert torch.equal(ScatteringFeatures(3, 1, 2.0)(images), 2 * ScatteringFeatures(3, 1)(images))

@@ -1,0 +1,78 @@
+"""What is attacked, and how: each row of the table as a plan and an assault."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wardround.data.catalogue import Ham10000, MedMnist
+from wardround.data.sites import Iid
+from wardround.protect.clip import Clip
+from wardround.protect.pipeline import Masks, Pipeline
+from wardround.protect.quantise import Quantise
+from wardround.rounds.plan import Plan
+from wardround.study.attack import Assault
+from wardround.study.spec import load
+from wardround.tasks.models import LeNet, SmallCnn
+
+VICTIM = load(Path(__file__).with_name("victim.toml"))
+SECONDS_AN_IMAGE = 60.0
+MAIN = ("round 0", "after 5 rounds")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row.
+
+    Attributes:
+        plan: whose updates are attacked.
+        assault: how.
+    """
+
+    plan: Plan
+    assault: Assault
+
+
+def settings() -> dict[str, Setting]:
+    """Return every row by name, the ones that decide first."""
+    few = Assault(updates=8)
+    made = {
+        "round 0": Setting(VICTIM, Assault(updates=24)),
+        "after 5 rounds": Setting(VICTIM, Assault(updates=24, after=5)),
+        "LeNet": Setting(_model(LeNet()), few),
+        "PneumoniaMNIST": Setting(_iid(_data(MedMnist()), 4), few),
+        "averaging network (small_cnn)": Setting(_model(SmallCnn(dropout=0.0)), few),
+        "labels searched for (dlg)": Setting(VICTIM, dataclasses.replace(few, attack="dlg")),
+        "Inverting Gradients": Setting(VICTIM, dataclasses.replace(few, attack="inverting-gradients", steps=2000)),
+        "GradInversion": Setting(VICTIM, dataclasses.replace(few, attack="grad-inversion", steps=2000)),
+        "two local steps": Setting(_two_steps(), dataclasses.replace(few, images=0, seconds=2 * SECONDS_AN_IMAGE)),
+        "64 px": Setting(_data(Ham10000(size_px=64)), dataclasses.replace(few, seconds=SECONDS_AN_IMAGE)),
+        "batch of 4": Setting(VICTIM, Assault(images=4, updates=2, steps=8000, seconds=4 * SECONDS_AN_IMAGE)),
+    }
+    for sites, updates in ((2, 4), (4, 2), (8, 1)):
+        assault = Assault(updates=updates, steps=8000, seconds=sites * SECONDS_AN_IMAGE / 2)
+        made[f"masked sum of {sites} sites"] = Setting(_summed(sites), assault)
+    return made
+
+
+def _model(model: Any) -> Plan:
+    return dataclasses.replace(VICTIM, model=model)
+
+
+def _data(source: Any) -> Plan:
+    return dataclasses.replace(VICTIM, data=dataclasses.replace(VICTIM.data, source=source))
+
+
+def _two_steps() -> Plan:
+    return dataclasses.replace(VICTIM, training=dataclasses.replace(VICTIM.training, steps=2, batch_size=1))
+
+
+def _summed(sites: int) -> Plan:
+    masked = Pipeline((Clip(10.0), Quantise(24), Masks()), open_at="coordinator")
+    return dataclasses.replace(_iid(VICTIM, sites), pipeline=masked)
+
+
+def _iid(plan: Plan, sites: int) -> Plan:
+    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, sites=Iid(sites)))

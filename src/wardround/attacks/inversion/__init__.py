@@ -1,0 +1,34 @@
+"""Gradient inversion: images rebuilt from an update."""
+
+from __future__ import annotations
+
+from wardround.attacks.inversion.base import Attack, Budget, Reconstruction
+from wardround.attacks.inversion.deep_leakage import DeepLeakage
+from wardround.attacks.inversion.grad_inversion import GradInversion
+from wardround.attacks.inversion.imprint import Imprint, Imprinted
+from wardround.attacks.inversion.inverting_gradients import InvertingGradients
+from wardround.attacks.inversion.labels import recovered_labels
+from wardround.attacks.inversion.scoring import Leak, leaks
+
+ATTACKS: dict[str, Attack] = {
+    "idlg": DeepLeakage(),
+    "dlg": DeepLeakage(joint_labels=True),
+    "inverting-gradients": InvertingGradients(),
+    "grad-inversion": GradInversion(),
+}
+"""Names ``wardround attack --attack`` may use, with their papers' settings where these fit small images."""
+
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Budget",
+    "DeepLeakage",
+    "GradInversion",
+    "Imprint",
+    "Imprinted",
+    "InvertingGradients",
+    "Leak",
+    "Reconstruction",
+    "leaks",
+    "recovered_labels",
+]
