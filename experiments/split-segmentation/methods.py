@@ -44,6 +44,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "split": {},
     },
 }
+METHODS |= {
+    "fedavg, rounds of 5 steps": {"algorithm": {"name": "fedavg"}, "training": {"steps": 5}},
+    "interleaved, rounds of 5 steps": {"algorithm": {"name": "interleaved"}, "split": {}, "training": {"steps": 5}},
+}
+STEPS_A_SITE = 25
+"""In a round of the base plan; shorter rounds are as many more."""
 SITES = ("natural", "strengthened", "iid")
 
 
@@ -52,7 +58,8 @@ def plan_of(method: str, sites: str, seed: int, rounds: int) -> Plan:
     table = to_table(load(HERE / "base.toml"))
     for key, value in METHODS[method].items():
         table[key] = {**table[key], **value} if key == "training" else value
-    plan = replace(parse(table), seed=seed, rounds=rounds)
+    shorter = max(1, STEPS_A_SITE // table["training"]["steps"])
+    plan = replace(parse(table), seed=seed, rounds=rounds * shorter)
     return replace(plan, data=replace(plan.data, sites=Iid(4))) if sites == "iid" else plan
 
 
