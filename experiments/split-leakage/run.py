@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from wardround.attacks.cut_inversion import DecoderAttack, OptimisationAttack, likeness, mean_image, thumbnails
-from wardround.attacks.observation import CutObservation
+from wardround.attacks.cut.inversion import DecoderAttack, OptimisationAttack, likeness, mean_image, thumbnails
+from wardround.attacks.cut.observation import CutObservation
 from wardround.core.codec import encode
 from wardround.data.sites import SiteData
 from wardround.rounds.plan import Plan

@@ -13,8 +13,8 @@ import tiny
 import torch
 from skimage.data import astronaut
 
-from wardround.attacks.cut_inversion import OptimisationAttack, likeness, mean_image
-from wardround.attacks.observation import CutObservation
+from wardround.attacks.cut.inversion import OptimisationAttack, likeness, mean_image
+from wardround.attacks.cut.observation import CutObservation
 from wardround.checker import Mixture, check
 from wardround.core.codec import Message, decode, encode
 from wardround.core.update import Tensors

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from wardround.attacks.cut_inversion import DecoderAttack, OptimisationAttack, likeness, mean_image, thumbnails
-from wardround.attacks.observation import CutObservation
+from wardround.attacks.cut.inversion import DecoderAttack, OptimisationAttack, likeness, mean_image, thumbnails
+from wardround.attacks.cut.observation import CutObservation
 from wardround.core.codec import Message, encode
 from wardround.errors import WireError
 from wardround.rounds.split.asks import Ask, Wire

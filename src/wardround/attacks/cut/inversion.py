@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wardround.attacks.observation import CutObservation
+from wardround.attacks.cut.observation import CutObservation
 from wardround.metrics.image_quality import psnr_db, ssim
 
 Head = Callable[[torch.Tensor], torch.Tensor]
