@@ -17,20 +17,18 @@ from wardround.core.codec import Message
 from wardround.core.context import RoundContext, derive_seed
 from wardround.core.files import SYNC_ROUND_S, write_atomically
 from wardround.core.update import MODEL_GROUPS, Tensors, all_finite, of_group
-from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.errors import DataError, SiteError, WireError
 from wardround.protect.outgoing import RESIDUAL, outgoing
 from wardround.rounds.checks import shown
 from wardround.rounds.digests import digest_of
-from wardround.rounds.drift import drifts_by_origin, to_tensors
+from wardround.rounds.examination import Examination
 from wardround.rounds.keyring import Credentials, Keyring
 from wardround.rounds.logbook.contributions import Contribution, Contributions
 from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.logbook.witnessing import Witnessing
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Given, Outlet
-from wardround.rounds.pictures import pictures_of
 from wardround.rounds.plan import Plan
 from wardround.rounds.release import Release
 from wardround.rounds.replica import Replica
@@ -41,7 +39,6 @@ from wardround.rounds.split.speaker import Speaker
 from wardround.rounds.store import SiteStore
 from wardround.rounds.workbench import Workbench
 from wardround.tasks.classification import weights_of
-from wardround.tasks.features import features_seen
 
 
 class Site:
@@ -261,33 +258,9 @@ class Site:
         memory = self._store.read(self._accepted_round(body))
         weights = body.tensors if self._replica is None else self._replica.model(_opened(body))
         network = self._bench.lend(self._personal_of(memory), self._checked(weights), self._own_model(memory))
-        images: LabelledImages = {"val": self._data.val, "test": self._data.test}[body.fields["part"]]
-        measures = self._bench.task.measures
-        told = self._shares_predictions and body.fields["part"] == "test"
-        with features_seen(network, told) as features:
-            outcome = self._bench.task.evaluate(network, images)
-        if self._shares_predictions:
-            origins, origin = np.unique(images.origins, return_inverse=True)
-            tensors = {
-                **measures.columns(outcome),
-                "groups": np.unique(outcome.groups, return_inverse=True)[1].astype(np.int64),
-                "origins": origin.astype(np.int64),
-            }
-            if told:
-                tensors |= pictures_of(self._bench.task, network, images, outcome)
-                tensors |= to_tensors(drifts_by_origin(images, features))
-            return Message({"origins": origins.tolist()}, tensors)
-        replicates = self._plan.evaluation.bootstrap if body.fields["part"] == "test" else 0
-        seed = self._plan.data.split_seed  # as where predictions are shared: methods are compared on the same draws
-        description = measures.describe(outcome, replicates, seed, self._plan.evaluation.min_positives)
-        metrics = {key: [value.value, value.low, value.high] for key, value in description.metrics.items()}
-        fields = {
-            "metrics": metrics,
-            "auc_classes": list(description.auc_classes),
-            "num_examples": description.num_examples,
-            "num_groups": description.num_groups,
-        }
-        return Message(fields, measures.totals(outcome))
+        part = body.fields["part"]
+        images = {"val": self._data.val, "test": self._data.test}[part]
+        return Examination(self._plan, self._bench.task, images, part == "test").answer(network)
 
     @property
     def _shares_predictions(self) -> bool:
