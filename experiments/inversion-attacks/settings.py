@@ -24,36 +24,41 @@ MAIN = ("round 0", "after 5 rounds")
 
 @dataclass(frozen=True)
 class Setting:
-    """One row.
+    """One row: the first updates of several runs that differ in their seed, hence in weights and images.
 
     Attributes:
         plan: whose updates are attacked.
         assault: how.
+        seeds: of the runs.
     """
 
     plan: Plan
     assault: Assault
+    seeds: tuple[int, ...] = (7, 8)
 
 
 def settings() -> dict[str, Setting]:
     """Return every row by name, the ones that decide first."""
-    few = Assault(updates=8)
+    whole = tuple(range(7, 13))
+    four = Assault(updates=4)
     made = {
-        "round 0": Setting(VICTIM, Assault(updates=24)),
-        "after 5 rounds": Setting(VICTIM, Assault(updates=24, after=5)),
-        "LeNet": Setting(_model(LeNet()), few),
-        "PneumoniaMNIST": Setting(_iid(_data(MedMnist()), 4), few),
-        "averaging network (small_cnn)": Setting(_model(SmallCnn(dropout=0.0)), few),
-        "labels searched for (dlg)": Setting(VICTIM, dataclasses.replace(few, attack="dlg")),
-        "Inverting Gradients": Setting(VICTIM, dataclasses.replace(few, attack="inverting-gradients", steps=2000)),
-        "GradInversion": Setting(VICTIM, dataclasses.replace(few, attack="grad-inversion", steps=2000)),
-        "two local steps": Setting(_two_steps(), dataclasses.replace(few, images=0, seconds=2 * SECONDS_AN_IMAGE)),
-        "64 px": Setting(_data(Ham10000(size_px=64)), dataclasses.replace(few, seconds=SECONDS_AN_IMAGE)),
-        "batch of 4": Setting(VICTIM, Assault(images=4, updates=2, steps=8000, seconds=4 * SECONDS_AN_IMAGE)),
+        "round 0": Setting(VICTIM, four, whole),
+        "after 5 rounds": Setting(VICTIM, dataclasses.replace(four, after=5), whole),
+        "LeNet": Setting(_model(LeNet()), four),
+        "averaging network (small_cnn)": Setting(_model(SmallCnn(dropout=0.0)), four),
+        "PneumoniaMNIST": Setting(_iid(_data(MedMnist()), 4), four),
+        "labels searched for (dlg)": Setting(VICTIM, dataclasses.replace(four, attack="dlg")),
+        "Inverting Gradients": Setting(VICTIM, dataclasses.replace(four, attack="inverting-gradients", steps=2000)),
+        "GradInversion": Setting(VICTIM, dataclasses.replace(four, attack="grad-inversion", steps=2000)),
+        "two local steps": Setting(_two_steps(), dataclasses.replace(four, images=0, seconds=2 * SECONDS_AN_IMAGE)),
+        "64 px": Setting(_data(Ham10000(size_px=64)), dataclasses.replace(four, seconds=SECONDS_AN_IMAGE)),
+        "batch of 4": Setting(
+            VICTIM, Assault(images=4, updates=4, steps=8000, seconds=4 * SECONDS_AN_IMAGE), seeds=(7,)
+        ),
     }
-    for sites, updates in ((2, 4), (4, 2), (8, 1)):
-        assault = Assault(updates=updates, steps=8000, seconds=sites * SECONDS_AN_IMAGE / 2)
-        made[f"masked sum of {sites} sites"] = Setting(_summed(sites), assault)
+    for sites in (2, 4, 8):
+        assault = Assault(updates=1, steps=8000, seconds=sites * SECONDS_AN_IMAGE / 2)
+        made[f"masked sum of {sites} sites"] = Setting(_summed(sites), assault, tuple(range(7, 7 + 8 // sites)))
     return made
 
 

@@ -13,6 +13,9 @@ from wardround.attacks.inversion.labels import recovered_labels
 from wardround.attacks.inversion.matching import Matching
 from wardround.attacks.inversion.observation import Observation
 
+LEAST_STEPS = 20
+"""Fewer are not worth another guess."""
+
 
 @dataclass(frozen=True)
 class DeepLeakage:
@@ -22,17 +25,17 @@ class DeepLeakage:
     share of the gradient's own length. Each makes it rebuild more.
 
     Attributes:
-        budget: steps are evaluations of the distance.
+        budget: steps are evaluations of the distance; those that a guess leaves over go into further ones.
         joint_labels: search for soft labels together with the images, as DLG does; else they are recovered beforehand.
         spread: of the first guess, as a share of half the range of pixels.
-        enough: a restart ends when the distance is below it.
+        enough: the search ends when the distance is below it; float32 rounds an update by about as much.
         history: of L-BFGS.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=1000, restarts=2))
     joint_labels: bool = False
     spread: float = 0.1
-    enough: float = 1e-8
+    enough: float = 1e-7
     history: int = 100
 
     def run(self, seen: Observation, seed: int, labels: np.ndarray | None = None) -> Reconstruction:
@@ -40,14 +43,16 @@ class DeepLeakage:
         clock, matching = Stopwatch(self.budget), Matching(seen)
         joint = self.joint_labels and labels is None
         known = None if joint else torch.from_numpy(recovered_labels(seen, seed) if labels is None else labels)
-        found = []
-        for restart in range(self.budget.restarts):
-            found.append(self._descend(matching, seed + restart, known, clock))
-            if found[-1][0] < self.enough or clock.is_over:
-                break
+        found = [self._descend(matching, seed, known, clock)]
+        # A line search may find no way on and end early: what is left of the budget goes into further guesses.
+        while found[-1][0] >= self.enough and not clock.is_over and self._left(matching) > LEAST_STEPS:
+            found.append(self._descend(matching, seed + len(found), known, clock))
         distance, inputs, classes = min(found, key=lambda end: end[0])
         images = as_images(seen, inputs)
         return Reconstruction(images, classes.numpy(), distance, matching.evaluations, clock.seconds)
+
+    def _left(self, matching: Matching) -> int:
+        return min(self.budget.steps, self.budget.steps * self.budget.restarts - matching.evaluations)
 
     def _descend(
         self, matching: Matching, seed: int, known: torch.Tensor | None, clock: Stopwatch
@@ -60,8 +65,8 @@ class DeepLeakage:
             free.append(torch.randn((seen.num_images, seen.num_classes), generator=generator).requires_grad_())
         search = torch.optim.LBFGS(
             free,
-            max_iter=self.budget.steps,
-            max_eval=self.budget.steps,
+            max_iter=self._left(matching),
+            max_eval=self._left(matching),
             history_size=self.history,
             line_search_fn="strong_wolfe",
             tolerance_grad=0,
