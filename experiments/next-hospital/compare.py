@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ def results_of(
     taking_part = [
         run for run in (folder(FEDAVG, (), seed) for seed in seeds) if (run / "predictions.safetensors").exists()
     ]
+    plain, _ = held_out(folder, dict.fromkeys(SITES, FEDAVG), seeds)
     return {
         "seeds": list(seeds),
         "rounds": {str(number): list(used) for number, used in compared.items()},
@@ -134,6 +135,15 @@ def results_of(
             f"{name}, {number} rounds, {len(used)} seeds": _figures(folder, named, used, number)
             for number, used in list(compared.items())[1:]
             for name, named in ((FEDAVG, dict.fromkeys(SITES, FEDAVG)), ("chosen", chosen))
+        },
+        "not_chosen": {
+            method: {
+                name: asdict(paired_difference(found, plain, over_sites(statistic), REPLICATES))
+                for name, statistic in STATISTICS.items()
+            }
+            for method in names
+            if method != FEDAVG
+            for found in [held_out(folder, dict.fromkeys(SITES, method), seeds)[0]]
         },
         "taking_part": {
             name: {
@@ -254,6 +264,10 @@ def markdown(results: dict[str, Any]) -> str:
         interval = f"{row['mean']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
         cells = (row["where"], row["statistic"], row["rounds"], row["seeds"], interval, aim, row["verdict"])
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", "Every method at all four sites against FedAvg, whatever was chosen (mean of the four):", ""]
+    for method, found in results["not_chosen"].items():
+        said = (f"{name} {row['value']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})" for name, row in found.items())
+        lines.append(f"- {method}: {'; '.join(said)}")
     lines += ["", "Classes that ten or more lesions of the site show, averaged in its AUC:", ""]
     lines += [
         f"- {site} ({results['images'][site]} images): {', '.join(classes)}"
