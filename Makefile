@@ -37,6 +37,7 @@ reproduce: $(STAMP)
 	$(BIN)/python experiments/ham10000-private/sites.py
 	$(BIN)/python experiments/compression/run.py
 	$(BIN)/python experiments/next-hospital/run.py
+	$(BIN)/python experiments/inversion-attacks/run.py
 	$(BIN)/python experiments/privacy-audit/run.py
 	$(BIN)/python experiments/five-keys/run.py
 

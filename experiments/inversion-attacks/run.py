@@ -42,7 +42,7 @@ FLOORS = ("mean_db", "mean_ssim", "coarse_db", "coarse_ssim", "seconds")
 
 def main() -> None:
     """Attack what is not done yet, then write the tables."""
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "runs"
+    out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/inversion-attacks")
     data = Path(os.environ["WARDROUND_DATA"])
     torch.set_num_threads(1)
     for name, setting in settings().items():
