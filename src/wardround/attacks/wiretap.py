@@ -41,11 +41,13 @@ class Wiretap:
 
     def gather(self, sites: Sequence[str], op: str, body: Body, timeout_s: float | None) -> Iterator[Answer]:
         """Call and keep; see `Fabric.gather`."""
-        listens = op == TRAIN and isinstance(body, Message)
-        if listens and isinstance(body, Message):
-            self.calls[body.fields["round"]] = body
-        for answer in self._fabric.gather(sites, op, body, timeout_s):
-            if listens and isinstance(body, Message) and answer.message is not None:
+        answers = self._fabric.gather(sites, op, body, timeout_s)
+        if op != TRAIN or not isinstance(body, Message):
+            yield from answers
+            return
+        self.calls[body.fields["round"]] = body
+        for answer in answers:
+            if answer.message is not None:
                 self.answers.setdefault(body.fields["round"], {})[answer.site] = answer.message
             yield answer
 

@@ -214,10 +214,10 @@ def attack(
         raise PlanError(f"images below {WINDOW_PX} px are smaller than the window of SSIM: set a larger data.size_px")
     seen = _listen(victim, sites, assault.updates, out / VICTIM, data_root)
     attacked: list[Attacked] = []
-    mounted = assault.mounted()
+    mounted, mean = assault.mounted(), _mean_image(sites)
     for sighting in seen:
         found = mounted.run(sighting.seen, assault.seed + len(attacked))
-        attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found)))
+        attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found, mean)))
         tell(len(attacked), len(seen), attacked[-1])
     result = AttackResult(plan, assault, attacked, next(iter(sites.values())).train.public)
     content = json.dumps(result.described(), indent=2, sort_keys=True) + "\n"
@@ -267,7 +267,9 @@ def _listen(
     return seen
 
 
-def _scored(victim: Plan, sites: dict[str, SiteData], sighting: Sighting, found: Reconstruction) -> list[Leak]:
+def _scored(
+    victim: Plan, sites: dict[str, SiteData], sighting: Sighting, found: Reconstruction, mean: np.ndarray
+) -> list[Leak]:
     true: list[np.ndarray] = []
     pools: list[np.ndarray] = []
     places: list[np.ndarray] = []
@@ -278,7 +280,6 @@ def _scored(victim: Plan, sites: dict[str, SiteData], sighting: Sighting, found:
         places.append(np.searchsorted(pool, rows) + sum(len(earlier) for earlier in pools))
         pools.append(_in_unit(images, pool))
         true.append(_in_unit(images, rows))
-    mean = _in_unit_mean(sites)
     return leaks(found.images, np.concatenate(true), mean, np.concatenate(pools), np.concatenate(places))
 
 
@@ -291,7 +292,7 @@ def _in_unit(images: LabelledImages, rows: np.ndarray) -> np.ndarray:
     return images.batch(rows).astype(np.float32) / 255
 
 
-def _in_unit_mean(sites: dict[str, SiteData]) -> np.ndarray:
+def _mean_image(sites: dict[str, SiteData]) -> np.ndarray:
     """Return the mean of validation images, which no update in this run is made of."""
 
     def blocks() -> Iterator[np.ndarray]:

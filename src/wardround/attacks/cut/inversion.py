@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from wardround.attacks.cut.observation import CutObservation
+from wardround.attacks.inversion.priors import total_variation
 from wardround.metrics.image_quality import psnr_db, ssim
 
 Head = Callable[[torch.Tensor], torch.Tensor]
@@ -114,7 +115,7 @@ class OptimisationAttack:
         optimiser = torch.optim.Adam([guess], self.learning_rate)
         for _ in range(self.steps):
             distance = nn.functional.mse_loss(head(guess), seen.activations)
-            loss = distance + self.smoothness * _total_variation(guess)
+            loss = distance + self.smoothness * total_variation(guess[None])[0]
             (guess.grad,) = torch.autograd.grad(loss, guess)
             optimiser.step()
             with torch.no_grad():
@@ -165,11 +166,6 @@ def _fitted(images: torch.Tensor, size: torch.Size) -> torch.Tensor:
     if images.shape[2:] == size:
         return images
     return nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
-
-
-def _total_variation(images: torch.Tensor) -> torch.Tensor:
-    rows = (images[:, :, 1:] - images[:, :, :-1]).abs().mean()
-    return rows + (images[:, :, :, 1:] - images[:, :, :, :-1]).abs().mean()
 
 
 def _levels(image: torch.Tensor) -> np.ndarray:
