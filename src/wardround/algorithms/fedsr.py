@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from wardround.algorithms.base import Algorithm, ServerStep
+from wardround.algorithms.beside import Beside
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.training import Training
 from wardround.checker import Work
-from wardround.core.context import RoundContext
-from wardround.core.update import Tensors, applied
+from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
 from wardround.tasks import Task
@@ -132,17 +132,13 @@ class RunningSimple:
 
 
 @dataclass(frozen=True)
-class WithCentres:
-    """The server's half, around any step: the centres of the classes move by their mean.
+class WithCentres(Beside):
+    """The centres of the classes move by their mean."""
 
-    Attributes:
-        inner: the step that moves the weights.
-    """
+    array = CENTRES
 
-    inner: ServerStep
-
-    def start(self, weights: Tensors) -> Tensors:
-        """Return the inner state, with centres at zero: one for each row of the last matrix of weights.
+    def first(self, weights: Tensors) -> np.ndarray:
+        """Return centres at zero: one for each row of the last matrix of weights.
 
         Raises:
             PlanError: there is no matrix among the weights.
@@ -150,17 +146,4 @@ class WithCentres:
         matrices = [value for name, value in weights.items() if name.startswith("net/") and value.ndim == 2]
         if not matrices:
             raise PlanError("fedsr needs a network that ends in one linear layer: choose small_cnn or a resnet")
-        return {**self.inner.start(weights), CENTRES: np.zeros_like(matrices[-1])}
-
-    def apply(self, state: Tensors, mean: Tensors, ctx: RoundContext) -> Tensors:
-        """Take the inner step and move the centres."""
-        inner, change = ({n: v for n, v in tensors.items() if n != CENTRES} for tensors in (state, mean))
-        return {**self.inner.apply(inner, change, ctx), **applied({CENTRES: state[CENTRES]}, mean)}
-
-    def broadcast(self, state: Tensors) -> Tensors:
-        """Return what the inner step broadcasts, and the centres."""
-        return {**self.inner.broadcast(state), CENTRES: state[CENTRES]}
-
-    def model(self, state: Tensors) -> Tensors:
-        """Return what the inner step offers."""
-        return self.inner.model(state)
+        return np.zeros_like(matrices[-1])

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from wardround.algorithms.base import Algorithm, LocalResult, LocalWork, ServerStep
+from wardround.algorithms.beside import Beside
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.personal import personal
 from wardround.algorithms.training import Training
@@ -92,29 +93,11 @@ class Extrapolated:
 
 
 @dataclass(frozen=True)
-class WithRisk:
-    """The server's half, around any step: keeps the mean risk of the last round.
+class WithRisk(Beside):
+    """Keeps the mean risk of the last round."""
 
-    Attributes:
-        inner: the step that moves the weights.
-    """
+    array = MEAN_RISK
 
-    inner: ServerStep
-
-    def start(self, weights: Tensors) -> Tensors:
-        """Return the inner state, with a mean risk that nobody uses before it is known."""
-        return {**self.inner.start(weights), MEAN_RISK: np.zeros(1, np.float32)}
-
-    def apply(self, state: Tensors, mean: Tensors, ctx: RoundContext) -> Tensors:
-        """Take the inner step and move the mean risk."""
-        inner, change = ({n: v for n, v in tensors.items() if n != MEAN_RISK} for tensors in (state, mean))
-        risk = np.asarray(state[MEAN_RISK] + mean[MEAN_RISK], np.float32)
-        return {**self.inner.apply(inner, change, ctx), MEAN_RISK: risk}
-
-    def broadcast(self, state: Tensors) -> Tensors:
-        """Return what the inner step broadcasts, and the mean risk."""
-        return {**self.inner.broadcast(state), MEAN_RISK: state[MEAN_RISK]}
-
-    def model(self, state: Tensors) -> Tensors:
-        """Return what the inner step offers."""
-        return self.inner.model(state)
+    def first(self, weights: Tensors) -> np.ndarray:
+        """Return a mean risk that nobody uses before it is known."""
+        return np.zeros(1, np.float32)
