@@ -29,6 +29,8 @@ def main() -> None:
     report.rows += steps_table(found)
     report.rows += sealed_table(report, 1 if chosen.quick else 3)
     report.rows += shares_table()
+    report.rows += memory_table(report, repeats)
+    report.rows += flare_table(report, steps, rounds)
     finish(report, HERE, chosen)
 
 
@@ -92,6 +94,31 @@ def shares_table() -> list[Row]:
         share = site_costs(network, depth, images).share_of(whole)
         for what, value in vars(share).items():
             rows.append(Row(f"a site's share of {what}, cut at {depth}", Spread.of([value]), "%"))
+    return rows
+
+
+def memory_table(report: Report, repeats: int) -> list[Row]:
+    """Return the peak of memory in training, of the whole network and of a site's part, each in a fresh process."""
+    found = {
+        depth: [measured_json(HERE / "memory.py", str(depth))["peak_mb"] for _ in range(repeats)] for depth in range(4)
+    }
+    report.samples["memory"] = found
+    note = "32 images of 128 px; on top of what libraries and images take"
+    rows = [Row("peak memory of the whole network", Spread.of(found.pop(0)), "MB", note=note)]
+    return rows + [Row(f"at a site, cut at {depth}", Spread.of(peaks), "MB") for depth, peaks in found.items()]
+
+
+def flare_table(report: Report, steps: int, rounds: int) -> list[Row]:
+    """Return steps a second and bytes of a step between two sites and a body host on FLARE."""
+    rows = []
+    for wire in ("float32", "bf16", "int8"):
+        try:
+            found = measured_json(HERE / "flare.py", wire, str(steps), str(rounds))
+        except RuntimeError as error:
+            return [Row("steps a second of two sites on FLARE", None, "/s", note=f"needs the extra [flare]: {error}")]
+        report.samples[f"flare, {wire}"] = found
+        rows.append(Row(f"steps a second of two sites on FLARE, {wire}", Spread.of(found["steps_per_s"]), "/s"))
+        rows.append(Row(f"over the cut in a step on FLARE, {wire}", Spread.of([found["step_bytes"] / 1e6]), "MB"))
     return rows
 
 

@@ -9,13 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.numpy
 from shifts import strengthened
 
 from wardround.data.sites import Iid, SiteData
 from wardround.fabric.local import LocalFabric
-from wardround.metrics.scores import Scores
 from wardround.rounds.listener import Silent
 from wardround.rounds.plan import Plan
 from wardround.study.build import POOLED_SITE, joined, opener_for, sites_of
@@ -25,31 +22,43 @@ from wardround.study.spec import load, parse, to_table
 
 HERE = Path(__file__).parent
 FIRST_SEED = 11
-REPLICATES = 1000
-OURS = "interleaved"
+OURS = "every step"
+FEDAVG = "fedavg = splitfed_v1"
 METHODS: dict[str, dict[str, Any]] = {
     "central": {"algorithm": {"name": "central"}, "training": {"steps": 100}},
-    "local": {"algorithm": {"name": "local"}},
-    "fedavg = splitfed_v1": {"algorithm": {"name": "fedavg"}},
-    "fedprox": {"algorithm": {"name": "fedprox", "mu": 0.01}},
-    "split_learning": {"algorithm": {"name": "split_learning"}, "split": {}},
+    FEDAVG: {"algorithm": {"name": "fedavg"}},
+    OURS: {"algorithm": {"name": "fedavg"}, "training": {"steps": 1, "batch_size": 2, "keep_optimiser": True}},
     "splitfed_v2": {"algorithm": {"name": "splitfed_v2"}, "split": {}},
+    "interleaved, rounds of 5": {
+        "algorithm": {"name": "interleaved"},
+        "split": {},
+        "training": {"steps": 5, "keep_optimiser": True},
+    },
+    "local": {"algorithm": {"name": "local"}},
+    "fedprox": {"algorithm": {"name": "fedprox", "mu": 0.01}},
+    "fedavg, rounds of 5": {"algorithm": {"name": "fedavg"}, "training": {"steps": 5, "keep_optimiser": True}},
+    "split_learning": {"algorithm": {"name": "split_learning"}, "split": {}},
     "splitfed_v3": {"algorithm": {"name": "splitfed_v3"}, "split": {}},
     "dcsfl, released": {"algorithm": {"name": "dcsfl", "form": "released"}, "split": {}},
     "dcsfl, intended": {"algorithm": {"name": "dcsfl", "form": "intended"}, "split": {}},
-    OURS: {"algorithm": {"name": "interleaved"}, "split": {}},
-    "interleaved, int8": {"algorithm": {"name": "interleaved"}, "split": {"wire": "int8"}},
-    "interleaved, norms of head and tail stay": {
+    "interleaved": {"algorithm": {"name": "interleaved"}, "split": {}},
+    "interleaved, rounds of 5, int8": {
+        "algorithm": {"name": "interleaved"},
+        "split": {"wire": "int8"},
+        "training": {"steps": 5, "keep_optimiser": True},
+    },
+    "interleaved, rounds of 5, norms stay": {
         "algorithm": {"name": "interleaved", "personal": "norms"},
         "split": {},
+        "training": {"steps": 5, "keep_optimiser": True},
     },
 }
-METHODS |= {
-    "fedavg, rounds of 5 steps": {"algorithm": {"name": "fedavg"}, "training": {"steps": 5}},
-    "interleaved, rounds of 5 steps": {"algorithm": {"name": "interleaved"}, "split": {}, "training": {"steps": 5}},
-}
-STEPS_A_SITE = 25
-"""In a round of the base plan; shorter rounds are as many more."""
+"""``every step`` is splitfed_v1 in rounds of one step with batches of a quarter; FedAvg is that bit for bit."""
+HEADLINE = ("central", FEDAVG, OURS, "splitfed_v2", "interleaved, rounds of 5")
+"""With five seeds; the others have three."""
+SEEDS, FEWER_SEEDS = 5, 3
+IMAGES_A_SITE = 200
+"""In a round of the base plan; shorter rounds are as many more, so that every method sees as many."""
 SITES = ("natural", "strengthened", "iid")
 
 
@@ -58,9 +67,15 @@ def plan_of(method: str, sites: str, seed: int, rounds: int) -> Plan:
     table = to_table(load(HERE / "base.toml"))
     for key, value in METHODS[method].items():
         table[key] = {**table[key], **value} if key == "training" else value
-    shorter = max(1, STEPS_A_SITE // table["training"]["steps"])
+    shorter = max(1, IMAGES_A_SITE // (table["training"]["steps"] * table["training"]["batch_size"]))
     plan = replace(parse(table), seed=seed, rounds=rounds * shorter)
     return replace(plan, data=replace(plan.data, sites=Iid(4))) if sites == "iid" else plan
+
+
+def seeds_of(method: str, sites: str) -> list[int]:
+    """Return the seeds of a method's runs."""
+    many = SEEDS if method in HEADLINE and sites != "iid" else FEWER_SEEDS
+    return list(range(FIRST_SEED, FIRST_SEED + many))
 
 
 def folder_of(out: Path, method: str, sites: str, seed: int) -> Path:
@@ -93,8 +108,6 @@ def run(plan: Plan, sites: Mapping[str, SiteData], path: Path) -> None:
     folder.write_file("cpu_s", f"{time.process_time() - began:.1f}\n".encode())
 
 
-def scores_of(path: Path) -> tuple[Scores, np.ndarray]:
-    """Return each test image's Dice, and its site."""
-    held = safetensors.numpy.load((path / "predictions.safetensors").read_bytes())
-    dice = np.asarray(held["dice"], np.float64)
-    return Scores({"dice": dice}, held["groups"].astype(str)), held["sites"]
+def cpu_s(path: Path) -> float:
+    """Return how long a finished run computed."""
+    return float((path / "cpu_s").read_text())

@@ -1,6 +1,6 @@
 """Segmentation over a cut network: every way to train it, beside central, local and federated training of the whole.
 
-    WARDROUND_DATA=folder python experiments/split-segmentation/run.py [OUT] [--seeds N] [--rounds N] [--only SITES]
+    WARDROUND_DATA=folder python experiments/split-segmentation/run.py [OUT] [--only SITES] [--method NAME] [--seeds N]
 
 Every run is kept in OUT and is not trained again; stop and go on as you like. Differences are paired: the same split,
 initial weights and test images, intervals over lesions and seeds. What is there goes into ``results.json`` and
@@ -11,102 +11,72 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import FIRST_SEED, METHODS, OURS, REPLICATES, SITES, dealt, folder_of, plan_of, run, scores_of
+from comparison import compare, half_way, scores_of, table
+from methods import FEDAVG, METHODS, OURS, SITES, cpu_s, dealt, folder_of, plan_of, run, seeds_of
 
-from wardround.metrics.intervals import paired_difference
-from wardround.metrics.scores import MeanOf, Scores
+from wardround.metrics.scores import Scores
 
-
-def worst_site(origins: np.ndarray) -> Callable[[Scores, np.ndarray], np.ndarray]:
-    """Return the statistic "mean Dice at the site where it is lowest"."""
-
-    def statistic(scores: Scores, weights: np.ndarray) -> np.ndarray:
-        means = [
-            MeanOf("dice")(scores.take(origins == site), weights[..., origins == site]) for site in np.unique(origins)
-        ]
-        return np.min(np.stack(means), axis=0)
-
-    return statistic
+ROUNDS = 8
+SHORT = "interleaved, rounds of 5"
+HALF = "half way from fedavg to central"
+DIFFERENCES = {
+    "- central": "mean - central",
+    "- FedAvg": f"mean - {FEDAVG}",
+    "- half way from FedAvg to central": f"mean - {HALF}",
+    "worst site - central": "worst site - central",
+}
 
 
-def compare(out: Path, sites: str, seeds: list[int]) -> dict[str, Any]:
-    """Return each method's Dice, and what each exceeds central and FedAvg by, in pairs."""
-    found: dict[str, list[Scores]] = {}
+def rows_of(out: Path, sites: str) -> dict[str, Any]:
+    """Return a row for each method that has run at these sites."""
+    found: dict[str, dict[int, Scores]] = {}
     origins = np.zeros(0)
     for method in METHODS:
-        paths = [folder_of(out, method, sites, seed) for seed in seeds]
-        if all((path / "predictions.safetensors").exists() for path in paths):
-            read = [scores_of(path) for path in paths]
-            found[method], origins = [scores for scores, _ in read], read[0][1]
-    statistics = {"mean": MeanOf("dice"), "worst site": worst_site(origins)}
-    methods = {}
-    for method, runs in found.items():
-        row: dict[str, Any] = {
-            name: float(np.mean([statistic(each, np.ones(len(each))) for each in runs]))
-            for name, statistic in statistics.items()
-        }
-        row["cpu_s"] = float(np.mean([_cpu_s(folder_of(out, method, sites, seed)) for seed in seeds]))
-        for other in ("central", "fedavg = splitfed_v1", OURS):
-            if other in found and other != method:
-                for name, statistic in statistics.items():
-                    pair = paired_difference(runs, found[other], statistic, REPLICATES)
-                    row[f"{name} - {other}"] = [pair.value, pair.low, pair.high]
-        methods[method] = row
-    return methods
-
-
-def _cpu_s(path: Path) -> float:
-    file = path / "cpu_s"
-    return float(file.read_text()) if file.exists() else float("nan")
+        for seed in seeds_of(method, sites):
+            path = folder_of(out, method, sites, seed)
+            if (path / "cpu_s").exists():
+                scores, origins = scores_of(path, "dice")
+                found.setdefault(method, {})[seed] = scores
+    if "central" in found and FEDAVG in found:
+        found[HALF] = half_way("dice", found["central"], found[FEDAVG])
+    rows = compare(found, origins, "dice", ("central", FEDAVG, OURS, HALF, SHORT))
+    for method in METHODS.keys() & rows.keys():
+        seconds = [cpu_s(folder_of(out, method, sites, seed)) for seed in rows[method]["seeds"]]
+        rows[method]["cpu_s"] = float(np.mean(seconds))
+    return rows
 
 
 def written(results: Mapping[str, Any]) -> str:
     """Return the results as a page."""
-    lines = [
-        "# split-segmentation",
-        "",
-        f"{results['rounds']} rounds, seeds {results['seeds']}; Dice on the test images.",
-    ]
-    for sites, methods in results["sites"].items():
-        lines += ["", f"## {sites} sites", ""]
-        lines += ["| method | Dice | worst site | - central | - FedAvg | CPU s |", "|---|---|---|---|---|---|"]
-        for method, row in methods.items():
-            cells = [_interval(row.get(f"mean - {other}")) for other in ("central", "fedavg = splitfed_v1")]
-            lines.append(
-                f"| {method} | {row['mean']:.3f} | {row['worst site']:.3f} | {' | '.join(cells)} | {row['cpu_s']:.0f} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _interval(values: list[float] | None) -> str:
-    return "" if values is None else f"{values[0]:+.3f} ({values[1]:+.3f}, {values[2]:+.3f})"
+    parts = [f"# split-segmentation\n\n{results['rounds']} passes of 200 images a site; Dice on the test images.\n"]
+    parts += [f"## {sites} sites\n\n{table(rows, DIFFERENCES, 3)}" for sites, rows in results["sites"].items()]
+    return "\n".join(parts)
 
 
 def main() -> None:
     """Train what is missing, then compare what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs/split-segmentation"))
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from 11 on")
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--only", choices=SITES, action="append", help="kinds of sites; all if not given")
-    parser.add_argument("--method", choices=list(METHODS), action="append", help="methods; all if not given")
+    parser.add_argument("--seeds", type=int, default=9, help="at most so many of each method's")
+    parser.add_argument("--only", choices=SITES, action="append", help="kinds of sites to train on; all if not given")
+    parser.add_argument("--method", choices=list(METHODS), action="append", help="methods to train; all if not given")
     chosen = parser.parse_args()
-    seeds = list(range(FIRST_SEED, FIRST_SEED + chosen.seeds))
-    results: dict[str, Any] = {"rounds": chosen.rounds, "seeds": seeds, "sites": {}}
     for sites in chosen.only or SITES:
         held = dealt(sites)
-        for seed in seeds:
-            for method in chosen.method or METHODS:
-                run(plan_of(method, sites, seed, chosen.rounds), held, folder_of(chosen.out, method, sites, seed))
-                print(f"{sites}, seed {seed}, {method}: done", flush=True)
-        results["sites"][sites] = compare(chosen.out, sites, seeds)
-        (chosen.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        (chosen.out / "results.md").write_text(written(results))
+        wanted = [
+            (seed, method) for method in chosen.method or METHODS for seed in seeds_of(method, sites)[: chosen.seeds]
+        ]
+        for seed, method in sorted(wanted, key=lambda each: each[0]):
+            run(plan_of(method, sites, seed, ROUNDS), held, folder_of(chosen.out, method, sites, seed))
+            print(f"{sites}, seed {seed}, {method}: done", flush=True)
+    results = {"rounds": ROUNDS, "sites": {sites: rows_of(chosen.out, sites) for sites in SITES}}
+    (chosen.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (chosen.out / "results.md").write_text(written(results))
     print(written(results))
 
 

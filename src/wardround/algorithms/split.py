@@ -11,6 +11,7 @@ import numpy as np
 from wardround.algorithms.base import Algorithm, BodyWork, Order, ServerStep
 from wardround.algorithms.local_sgd import LocalSgd
 from wardround.algorithms.personal import everything, personal
+from wardround.algorithms.server import ServerSgd
 from wardround.algorithms.training import Training
 from wardround.checker import Work
 from wardround.core.context import RoundContext
@@ -36,7 +37,7 @@ class SplitLearning:
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """One body, in turn; nothing is averaged."""
-        return Algorithm(LocalSgd(training), server, body=BodyWork(training, server, Order.IN_TURN), relayed=True)
+        return Algorithm(LocalSgd(training), server, body=BodyWork(training, ServerSgd(), Order.IN_TURN), relayed=True)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class _Averaging:
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
         """Plain local training around a body elsewhere."""
-        body = BodyWork(training, server, self.order, self.copies)
+        body = BodyWork(training, server if self.copies else ServerSgd(), self.order, self.copies)
         return Algorithm(LocalSgd(training), server, personal(self.personal), body=body)
 
 

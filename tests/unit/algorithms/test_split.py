@@ -8,7 +8,7 @@ import torch
 from wardround.algorithms import DcSfl, ServerStep, Training
 from wardround.algorithms.base import Order
 from wardround.algorithms.server import ServerAdam, ServerSgd
-from wardround.algorithms.split import Corrected
+from wardround.algorithms.split import Corrected, Interleaved, SplitFedV1, SplitFedV2, SplitLearning
 from wardround.core.update import Tensors
 
 
@@ -61,3 +61,14 @@ def test_released_corrects_the_body_alone(form: str, outer: type) -> None:
     assert type(algorithm.body.server) is Corrected
     assert algorithm.body.copies
     assert algorithm.body.order is Order.TOGETHER
+
+
+@pytest.mark.parametrize("algorithm", [SplitLearning(), SplitFedV2(), Interleaved()])
+def test_a_body_that_all_share_takes_no_server_step(algorithm: SplitLearning | SplitFedV2 | Interleaved) -> None:
+    composed = algorithm.compose(Training(), ServerAdam())
+    assert composed.server == ServerAdam()
+    assert composed.body is not None
+    assert composed.body.server == ServerSgd()
+    copied = SplitFedV1().compose(Training(), ServerAdam()).body
+    assert copied is not None
+    assert copied.server == ServerAdam()

@@ -25,6 +25,7 @@ Head = Callable[[torch.Tensor], torch.Tensor]
 
 LOWEST, HIGHEST = -2.0, 2.0
 """Range of what networks here are fed; see `tasks.inputs.to_input`."""
+_LAST = 16
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,18 @@ def thumbnails(images: torch.Tensor, edge_px: int = 8) -> torch.Tensor:
 
 
 def _decoder(channels: int, image_channels: int, width: int, scale: int) -> nn.Module:
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-    layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
-    for _ in range(round(math.log2(max(scale, 1)))):
-        layers += [nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), nn.ReLU()]
-        layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(width, image_channels, 3, padding=1))
+    """Return a network that enlarges by `scale`; doublings rearrange channels, and the last leaves few, to be quick."""
+    doublings = round(math.log2(max(scale, 1)))
+    layers: list[nn.Module] = [*_convolution(channels, width), *_convolution(width, width), *_convolution(width, width)]
+    for _ in range(doublings - 1):
+        layers += [*_convolution(width, 4 * width), nn.PixelShuffle(2), *_convolution(width, width)]
+    if doublings:
+        layers += [*_convolution(width, 4 * _LAST), nn.PixelShuffle(2)]
+    return nn.Sequential(*layers, nn.Conv2d(_LAST if doublings else width, image_channels, 3, padding=1))
+
+
+def _convolution(fan_in: int, fan_out: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.ReLU()
 
 
 def _fitted(images: torch.Tensor, size: torch.Size) -> torch.Tensor:

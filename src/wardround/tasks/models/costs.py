@@ -43,9 +43,20 @@ def whole_costs(network: nn.Module, images: torch.Tensor) -> Costs:
 
 def site_costs(network: nn.Module, depth: int, images: torch.Tensor) -> Costs:
     """Return what a step costs the site if the network is cut at `depth`."""
-    outer = OuterNetwork(cut(copy.deepcopy(network), depth), images.shape[1]).train()
+    return _measured(site_part(copy.deepcopy(network), depth, images.shape[1]), images)
+
+
+def site_part(network: nn.Module, depth: int, channels: int) -> nn.Module:
+    """Return what a site trains if the network is cut at `depth`, with a body that answers zeros at no cost.
+
+    Args:
+        network: whose head and tail it is.
+        depth: of the cut.
+        channels: of the images.
+    """
+    outer = OuterNetwork(cut(network, depth), channels).train()
     outer.link = _Elsewhere(outer.channels[1])
-    return _measured(outer, images)
+    return outer
 
 
 def _measured(network: nn.Module, images: torch.Tensor) -> Costs:

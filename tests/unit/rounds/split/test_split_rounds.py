@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rigged
 import tiny
+import torch
 
 from wardround.core.codec import Message
 from wardround.core.update import Tensors
@@ -18,6 +19,8 @@ from wardround.rounds.digests import digest_of
 from wardround.rounds.plan import Plan
 from wardround.rounds.split.asks import ASK, is_ask
 from wardround.rounds.split.trainee import Trainee
+from wardround.tasks.classification import weights_of
+from wardround.tasks.inputs import to_input
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "momentum": {},
@@ -42,6 +45,35 @@ def test_splitfed_v1_is_fedavg_bit_for_bit(tmp_path: Path, settings: dict[str, A
     )
     assert digest_of(split.weights) == digest_of(whole.weights)
     assert [record.loss for record in journal.records] == [record.loss for record in whole.records]
+    assert split.test.pooled == whole.test.pooled
+
+
+def test_rounds_of_one_step_are_one_descent_on_all_sites_images(tmp_path: Path) -> None:
+    """Whole batches, so that an oracle needs no order: torch's SGD down the mean of the sites' losses by images."""
+    kept = {"steps": 1, "batch_size": 64, "momentum": 0.9, "keep_optimiser": True, "learning_rate": 0.05}
+    plan = cut_sites.plan("splitfed_v1", rounds=4, training=kept)
+    split, _, _ = cut_sites.run(plan, tmp_path)
+    sites = [tiny.masked_data(name, size).train for name, size in tiny.SIZES]
+    task = plan.learns.task(plan.model, sites[0].shape[2], *plan.learns.names(sites[0]))
+    network = task.build(plan.seed).train()
+    optimiser = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
+    images = sum(len(each) for each in sites)
+    for _ in range(4):
+        optimiser.zero_grad()
+        for each in sites:
+            rows = np.arange(len(each))
+            loss = task.loss(network, to_input(each.fed(rows)), task.targets(each, rows))
+            torch.autograd.backward(loss * len(each) / images)
+        optimiser.step()
+    for name, value in weights_of(network).items():
+        np.testing.assert_allclose(split.weights[name], value, atol=2e-6, err_msg=name)
+
+
+def test_restoration_over_a_cut_is_restoration_of_the_whole(tmp_path: Path) -> None:
+    settings = {"task": {"name": "restoration", "residual": True}}
+    whole, _, _ = cut_sites.run(cut_sites.plan("fedavg", **settings), tmp_path / "a")
+    split, _, _ = cut_sites.run(cut_sites.plan("splitfed_v1", **settings), tmp_path / "b")
+    assert digest_of(split.weights) == digest_of(whole.weights)
     assert split.test.pooled == whole.test.pooled
 
 
