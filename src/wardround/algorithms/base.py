@@ -98,7 +98,7 @@ class BodyWork:
 
     Attributes:
         training: how the body is trained: as the sites train head and tail.
-        server: the step from a round's change to new weights of the body.
+        server: the step from a round's change to new weights; plain where one body is trained, which has taken its own.
         order: when it serves which site.
         copies: whether each site has a body of its own in a round; else there is one for all.
     """
