@@ -16,13 +16,14 @@ from wardround.study.spec import parse
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "cut-a-network.md"
 TEXT = PAGE.read_text()
-PLAN, SEAL, HOST = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL))
+PLAN, EVERY_STEP, SEAL, HOST = (tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL))
 SAID = re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL)
 
 
+@pytest.mark.parametrize("table", [PLAN, EVERY_STEP], ids=["interleaved", "every step"])
 @pytest.mark.parametrize("extra", [{}, SEAL], ids=["in the clear", "sealed"])
-def test_its_plan_trains(tmp_path: Path, extra: dict[str, Any]) -> None:
-    plan = parse({**PLAN, **extra, "rounds": 1, "evaluation": {"every": 0, "bootstrap": 0}})
+def test_its_plans_train(tmp_path: Path, table: dict[str, Any], extra: dict[str, Any]) -> None:
+    plan = parse({**table, **extra, "rounds": 1, "evaluation": {"every": 0, "bootstrap": 0}})
     refuse(plan)
     _, journal, _ = cut_sites.run(plan, tmp_path)
     assert len(journal.records[0].accepted) == 3
