@@ -18,16 +18,25 @@ from wardround.rounds.plan import Plan
 from wardround.study.build import POOLED_SITE, joined, opener_for, sites_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan
+from wardround.study.simulation import introduce_sites
 from wardround.study.spec import load, parse, to_table
 
 HERE = Path(__file__).parent
 FIRST_SEED = 11
 OURS = "every step"
+SEALED = "every step, sealed"
 FEDAVG = "fedavg = splitfed_v1"
+EVERY_STEP = {"steps": 1, "batch_size": 2, "keep_optimiser": True}
 METHODS: dict[str, dict[str, Any]] = {
     "central": {"algorithm": {"name": "central"}, "training": {"steps": 100}},
     FEDAVG: {"algorithm": {"name": "fedavg"}},
-    OURS: {"algorithm": {"name": "fedavg"}, "training": {"steps": 1, "batch_size": 2, "keep_optimiser": True}},
+    OURS: {"algorithm": {"name": "fedavg"}, "training": EVERY_STEP},
+    SEALED: {
+        "algorithm": {"name": "splitfed_v1"},
+        "split": {},
+        "training": EVERY_STEP,
+        "protect": [{"stage": "clip"}, {"stage": "quantise", "bits": 16}, {"stage": "masks"}],
+    },
     "splitfed_v2": {"algorithm": {"name": "splitfed_v2"}, "split": {}},
     "interleaved, rounds of 5": {
         "algorithm": {"name": "interleaved"},
@@ -55,7 +64,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """``every step`` is splitfed_v1 in rounds of one step with batches of a quarter; FedAvg is that bit for bit."""
 HEADLINE = ("central", FEDAVG, OURS, "splitfed_v2", "interleaved, rounds of 5")
-"""With five seeds; the others have three."""
+"""With five seeds; the others have three, but for the sealed one, which has one, on natural sites."""
 SEEDS, FEWER_SEEDS = 5, 3
 IMAGES_A_SITE = 200
 """In a round of the base plan; shorter rounds are as many more, so that every method sees as many."""
@@ -74,6 +83,8 @@ def plan_of(method: str, sites: str, seed: int, rounds: int) -> Plan:
 
 def seeds_of(method: str, sites: str) -> list[int]:
     """Return the seeds of a method's runs."""
+    if method == SEALED:
+        return [FIRST_SEED] if sites == "natural" else []
     many = SEEDS if method in HEADLINE and sites != "iid" else FEWER_SEEDS
     return list(range(FIRST_SEED, FIRST_SEED + many))
 
@@ -102,6 +113,8 @@ def run(plan: Plan, sites: Mapping[str, SiteData], path: Path) -> None:
     if path.exists() and folder.is_settled(plan, resume=True):
         return
     held = pooled(sites) if plan.composed().pooled else sites
+    if plan.needs_keys:
+        introduce_sites(folder.store_root, list(held))
     fabric = LocalFabric(list(held), opener_for(plan, held, folder.store_root))
     began = time.process_time()
     run_plan(plan, fabric, path, True, Silent())

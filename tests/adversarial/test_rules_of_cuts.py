@@ -13,7 +13,7 @@ import tiny
 import torch
 from skimage.data import astronaut
 
-from wardround.attacks.cut.inversion import OptimisationAttack, likeness, mean_image
+from wardround.attacks.cut.inversion import OptimisationAttack, from_nothing, likeness, mean_image
 from wardround.attacks.cut.observation import CutObservation
 from wardround.checker import Mixture, check
 from wardround.core.codec import Message, decode, encode
@@ -47,9 +47,9 @@ def test_both_roles() -> None:
     with torch.no_grad():
         frame = encode(wire.ask(Ask.FORWARD, theirs.head(images[:1])[0]))
     seen = CutObservation.of_frames([frame], wire)
-    attack = OptimisationAttack(steps=150, smoothness=0.003)
+    attack, start = OptimisationAttack(steps=150, smoothness=0.003), from_nothing(1, (3, 32, 32))
     found = {
-        who: likeness(images[:1], attack.run(seen, lambda x, head=split.head: head(x)[0], (3, 32, 32))).ssim
+        who: likeness(images[:1], attack.run(seen, lambda x, head=split.head: head(x)[0], start)).ssim
         for who, split in (("both roles", theirs), ("body host", other))
     }
     floor = likeness(images[:1], mean_image(images[:1], images[1:])).ssim

@@ -1,9 +1,10 @@
 """Images from activations: what a body host can make of what it is sent.
 
-Three adversaries. One has public images and the head, or a way to have images pass it, and learns to turn activations
-back (`DecoderAttack`; He et al. 2019, ACSAC, "black-box"). One has the head but no images, and seeks an image whose
-activation is the one that it saw (`OptimisationAttack`; the same, "white-box", with total variation). A body host that
-is no coordinator, and whose plan seals heads and tails, has neither; the floors say what knows nothing.
+Three adversaries. One has public images and a way to have images pass the head, and learns to turn activations back
+(`DecoderAttack`; He et al. 2019, ACSAC, "black-box"). One has the head but no images, and seeks an image whose
+activation is the one that it saw (`OptimisationAttack`; the same, "white-box", with total variation). Who has both lets
+the second refine what the first found. A body host that is no coordinator, and whose plan seals heads and tails, has
+neither; the floors say what knows nothing.
 """
 
 from __future__ import annotations
@@ -92,36 +93,39 @@ class OptimisationAttack:
 
     Attributes:
         steps: of Adam.
-        learning_rate: of Adam.
+        learning_rate: of Adam, down to zero by a cosine.
         smoothness: weight of the total variation.
-        seed: of the first guess.
     """
 
     steps: int = 600
     learning_rate: float = 0.1
     smoothness: float = 0.001
-    seed: int = 1
 
-    def run(self, seen: CutObservation, head: Head, shape: tuple[int, int, int]) -> torch.Tensor:
+    def run(self, seen: CutObservation, head: Head, start: torch.Tensor) -> torch.Tensor:
         """Return images ``(len(seen), C, H, W)``.
 
         Args:
             seen: of the attacked site.
             head: of the attacked model, differentiable.
-            shape: of an image, ``(C, H, W)``.
+            start: where to begin: `from_nothing`, or what a decoder found, which it then refines.
         """
-        generator = torch.Generator().manual_seed(self.seed)
-        guess = 0.1 * torch.randn(len(seen.activations), *shape, generator=generator)
-        guess = guess.to(memory_format=torch.channels_last).requires_grad_()
+        guess = start.clone().to(memory_format=torch.channels_last).requires_grad_()
         optimiser = torch.optim.Adam([guess], self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         for _ in range(self.steps):
             distance = nn.functional.mse_loss(head(guess), seen.activations)
             loss = distance + self.smoothness * total_variation(guess[None])[0]
             (guess.grad,) = torch.autograd.grad(loss, guess)
             optimiser.step()
+            schedule.step()
             with torch.no_grad():
                 guess.clamp_(LOWEST, HIGHEST)
         return guess.detach()
+
+
+def from_nothing(count: int, shape: tuple[int, int, int], seed: int = 1) -> torch.Tensor:
+    """Return a first guess of `count` images ``(C, H, W)`` for who has none: faint noise."""
+    return 0.1 * torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass(frozen=True)

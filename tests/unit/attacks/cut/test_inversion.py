@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from wardround.attacks.cut.inversion import DecoderAttack, OptimisationAttack, likeness, mean_image, thumbnails
+from wardround.attacks.cut.inversion import (
+    DecoderAttack,
+    OptimisationAttack,
+    from_nothing,
+    likeness,
+    mean_image,
+    thumbnails,
+)
 from wardround.attacks.cut.observation import CutObservation
 from wardround.core.codec import Message, encode
 from wardround.errors import WireError
@@ -46,8 +53,15 @@ def test_a_decoder_beats_the_mean_image_and_noise_takes_that_away() -> None:
 
 
 def test_optimisation_finds_images_without_any_other() -> None:
-    found = OptimisationAttack(steps=200).run(CutObservation(HEAD(IMAGES)), HEAD, (1, 16, 16))
+    start = from_nothing(len(IMAGES), (1, 16, 16))
+    found = OptimisationAttack(steps=200).run(CutObservation(HEAD(IMAGES)), HEAD, start)
     assert likeness(IMAGES, found).ssim > FLOOR + 0.2
+
+
+def test_optimisation_refines_what_it_begins_with() -> None:
+    start = thumbnails(IMAGES)
+    found = OptimisationAttack(steps=100, learning_rate=0.02).run(CutObservation(HEAD(IMAGES)), HEAD, start)
+    assert likeness(IMAGES, found).ssim > likeness(IMAGES, start).ssim + 0.05
 
 
 def test_attacks_are_repeatable_and_leave_torch_s_generator_alone() -> None:
