@@ -21,7 +21,7 @@ from wardround.rounds.events import events_of
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
 
-_KEPT = ("num_examples", "loss", "seconds", "remembers", "cut", "use_root", "use_count")
+_KEPT = ("num_examples", "loss", "last_loss", "seconds", "remembers", "cut", "use_root", "use_count")
 
 
 @dataclass
@@ -82,6 +82,9 @@ class Inbox:
             raise WireError(f"the answer's num_examples is not between 1 and {MOST_EXAMPLES}")
         if not (math.isfinite(fields["loss"]) and math.isfinite(fields["seconds"])):
             raise WireError("the answer's loss or seconds are not finite")
+        last = fields.get("last_loss", 0.0)
+        if type(last) is not float or not math.isfinite(last):
+            raise WireError(f"the answer's last_loss is {shown(last)}, which is no finite float")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
         spent = events_of(fields.get("spent", []))

@@ -39,6 +39,7 @@ from wardround.privacy import Privacy
 from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.rounds.fitness import refuse_unfit_for_samples
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.split.rules import SplitRules
@@ -53,6 +54,7 @@ SHARES = ("auto", "predictions", "metrics")
 _MODELS_FOR = {
     "image": "small_cnn or resnet18",
     "pixel": 'unet, or "monai" with network = "BasicUNet"',
+    "sample": "dcgan",
 }
 
 
@@ -165,6 +167,7 @@ class Plan:
             raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
         self._refuse_unfit_for_pixels()
         self._refuse_unfit_for_a_cut()
+        refuse_unfit_for_samples(self.learns, self.algorithm, self.training, self.model, self.data.source)
 
     def _refuse_unfit_for_a_cut(self) -> None:
         if self.split is not None and not self.algorithm.work.splits:

@@ -180,7 +180,7 @@ class Site:
         result = self._algorithm.local.run(
             self._bench.task, network, self._data.train, broadcast, _without_weights(memory), ctx
         )
-        if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
+        if not (all_finite(result.change.values()) and math.isfinite(result.loss + (result.last_loss or 0.0))):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
         withheld = self._personal | self._bench.frozen
         shared = {name: value for name, value in result.change.items() if name not in withheld}
@@ -194,6 +194,7 @@ class Site:
             "round": ctx.round,
             "num_examples": len(self._data.train),
             "loss": result.loss,
+            **({"last_loss": result.last_loss} if result.last_loss is not None else {}),
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
             **self._use(ctx, result.used),

@@ -50,7 +50,7 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
         PlanError: the plan asks for more sites than train.
     """
     images = plan.learns.load(plan.data.source, data_root)
-    labelled = plan.learns.answers == "image"
+    labelled = plan.learns.answers != "pixel"
     dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole, labelled)
     for site in dealt:
         _refuse_unfit(site)

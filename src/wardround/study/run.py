@@ -24,6 +24,8 @@ from wardround.study.folder import RunFolder
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
+from wardround.study.synthetic import SHEET_FILE, sheet
+from wardround.tasks import Synthesis
 
 PICTURES = "pictures.safetensors"
 
@@ -124,6 +126,8 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
     predictions = _predictions(result)
     if predictions:
         folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})
+    if isinstance(result.task, Synthesis) and result.weights:
+        folder.write_tensors(SHEET_FILE, sheet(result.task, plan.seed, result.weights), {})
     if pictures := by_place(result.test.sites):
         folder.write_tensors(PICTURES, pictures, {"sites": "\n".join(result.test.sites)})
     folder.write_summary(summarise(plan, result, model_sha256))
