@@ -29,7 +29,7 @@ class LocalResult:
         num_steps: optimiser steps taken.
         events: noise that the training added, one event for each.
         used: int64, places of the images that were trained on; ``None`` says all.
-        last_loss: of the last step, where a site reports it beside the mean: a generator's.
+        last_loss: loss of the last step; ``None`` where it is not told.
     """
 
     change: Tensors

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from wardround.screen.base import Case, Harm, Judgement, Probe, Screen, Verdict
 from wardround.screen.norms import Norms
 
-SCREENS = {"norms": Norms}
+SCREENS: dict[str, type[Screen]] = {"norms": Norms}
 """Names a plan may use in ``[[screen]] name = …``."""
 
-__all__ = ["SCREENS", "Norms"]
+__all__ = ["SCREENS", "Case", "Harm", "Judgement", "Norms", "Probe", "Screen", "Verdict"]
