@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from wardround.rounds.plan import Plan
 from wardround.study.build import dealt, make_opener, opener_for
 from wardround.study.folder import RunFolder
 from wardround.study.malice import successes
+from wardround.study.marks import marks_left
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
@@ -124,7 +125,10 @@ def run_plan(
         folder.write_summary(failed(plan, str(error)))
         raise
     attacked = successes(plan, sites, result.task, {} if result.personal else result.weights)
-    _write(folder, plan, result, attacked)
+    marks = marks_left(plan, sites, result.task, result.weights)
+    _write(
+        folder, plan, result, {**({"attacks": attacked} if plan.attacks else {}), **({"marks": marks} if marks else {})}
+    )
 
 
 def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:
@@ -137,7 +141,7 @@ def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool)
         run_plan(plan, fabric, path, resume, Silent(), data_root, probe)
 
 
-def _write(folder: RunFolder, plan: Plan, result: RunResult, attacked: Sequence[Mapping[str, Any]]) -> None:
+def _write(folder: RunFolder, plan: Plan, result: RunResult, told: Mapping[str, Any]) -> None:
     model_sha256 = result.model_sha256
     if result.weights:
         content = model_file(result.weights, result.task, result.personal)
@@ -149,7 +153,6 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult, attacked: Sequence[
         folder.write_tensors(SHEET_FILE, sheet(result.task, plan.seed, result.weights), {})
     if pictures := by_place(result.test.sites):
         folder.write_tensors(PICTURES, pictures, {"sites": "\n".join(result.test.sites)})
-    told = {"attacks": list(attacked)} if plan.attacks else {}
     folder.write_summary({**summarise(plan, result, model_sha256), **told})
     folder.drop_checkpoint()
 

@@ -7,6 +7,7 @@ plan does to updates afterwards (``[[protect]]``) such a site carries out like a
 from __future__ import annotations
 
 from wardround.attacks.poison.base import Culprits
+from wardround.attacks.poison.image_triggers import ImageTrigger
 from wardround.attacks.poison.labels import LabelFlip
 from wardround.attacks.poison.success import Aimed, Trial
 from wardround.attacks.poison.triggers import Trigger
@@ -15,6 +16,7 @@ from wardround.attacks.poison.updates import Lie, Noise, NormBound, Scale, SignF
 POISONS: dict[str, type[Culprits]] = {
     "label_flip": LabelFlip,
     "trigger": Trigger,
+    "image_trigger": ImageTrigger,
     "scale": Scale,
     "sign_flip": SignFlip,
     "noise": Noise,
@@ -27,6 +29,7 @@ __all__ = [
     "POISONS",
     "Aimed",
     "Culprits",
+    "ImageTrigger",
     "LabelFlip",
     "Lie",
     "Noise",
