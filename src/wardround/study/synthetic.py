@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,13 @@ from wardround.core.context import derive_seed
 from wardround.core.files import write_atomically
 from wardround.core.update import Tensors
 from wardround.errors import InputError
+from wardround.metrics.copies import LEAST_IMAGES, Copies, sought_copies
+from wardround.study.build import joined, sites_of
 from wardround.study.folder import RunFolder
 from wardround.study.predict import loaded_generator
 from wardround.tasks import Synthesis
 from wardround.tasks.classification import load_weights
+from wardround.tasks.random_features import random_features
 
 SHEET_FILE = "synthetic.safetensors"
 SHEET_EACH = 10
@@ -44,20 +46,43 @@ def drawn(task: Synthesis, network: nn.Module, place: int, count: int, seed: int
     return task.draw(network, np.full(count, place, np.int64), rng)
 
 
-@dataclass(frozen=True)
-class Written:
-    """What was written.
+def seek_copies(run: Path, data_root: Path | None, each: int, seed: int) -> dict[str, Copies]:
+    """Seek training images among those that `synthesise` writes, by pixels and by random features.
 
-    Attributes:
-        folder: of the images.
-        counts: class -> its images.
+    Held-out images are those of the validation part, which is dealt like the training part, or of the test part where
+    that is too small.
+
+    Args:
+        run: folder of a finished run that learned to make images.
+        data_root: where the plan's images are.
+        each: images of each class.
+        seed: of the noise.
+
+    Returns:
+        The distance by which was sought -> what was found.
+
+    Raises:
+        PlanError: the run learned something else.
+        DataError: the images cannot be read, or are too few.
     """
+    folder = RunFolder(run)
+    task, network = loaded_generator(folder)
+    made = np.concatenate([drawn(task, network, place, each, seed) for place in range(len(task.classes))])
+    sites = sites_of(folder.plan(), data_root, whole=False).values()
+    training, val, test = (joined([getattr(site, part) for site in sites]) for part in ("train", "val", "test"))
+    held_out = (val if len(val) >= LEAST_IMAGES else test).batch(slice(None))
+    found = {}
+    for name, seen in (("pixels", _flat), ("random features", random_features)):
+        rng = np.random.default_rng(derive_seed(seed, "copies"))
+        found[name] = sought_copies(seen(made), seen(training.batch(slice(None))), seen(held_out), rng)
+    return found
 
-    folder: Path
-    counts: dict[str, int]
+
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    return pixels.reshape(len(pixels), -1).astype(np.float64)
 
 
-def synthesise(run: Path, out: Path, each: int, seed: int) -> Written:
+def synthesise(run: Path, out: Path, each: int, seed: int) -> Path:
     """Write labelled synthetic images, one PNG for each, and a table that a manifest can name.
 
     Args:
@@ -65,6 +90,9 @@ def synthesise(run: Path, out: Path, each: int, seed: int) -> Written:
         out: folder to make.
         each: images of each class.
         seed: of the noise.
+
+    Returns:
+        The path of the table.
 
     Raises:
         PlanError: the run learned something else.
@@ -93,4 +121,4 @@ def synthesise(run: Path, out: Path, each: int, seed: int) -> Written:
         write_atomically(out / MANIFEST, text.getvalue().encode())
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out") from None
-    return Written(out, dict.fromkeys(task.classes, each))
+    return out / MANIFEST
