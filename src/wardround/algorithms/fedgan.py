@@ -66,13 +66,7 @@ class FedGan:
         return Work("fedgan", pooled=self.pooled)
 
     def compose(self, training: Training, server: ServerStep) -> Algorithm:
-        """Adversarial training at the sites; discriminators are personal, or nothing is.
-
-        Raises:
-            PlanError: the plan's optimiser is not AdamW.
-        """
-        if training.optimiser != "adamw":
-            raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')
+        """Adversarial training at the sites; discriminators are personal, or nothing is."""
         local = Adversarial(training, self.beta1, self.gradient_penalty, self.penalty_every)
         own = nothing if self.pooled else DISCRIMINATORS[self.discriminator]
         return Algorithm(local, server, own, pooled=self.pooled)

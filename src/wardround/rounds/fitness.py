@@ -1,17 +1,13 @@
-"""What a task, a model and an algorithm must agree on before a plan that makes images can run."""
+"""What a task, an algorithm and its training must agree on before a plan that makes images can run."""
 
 from __future__ import annotations
 
 from wardround.algorithms import AlgorithmSpec, DpSgd, FedGan, Training
-from wardround.data.catalogue import Source
 from wardround.errors import PlanError
 from wardround.tasks import TaskSpec
-from wardround.tasks.models import ModelSpec
 
 
-def refuse_unfit_for_samples(
-    task: TaskSpec, algorithm: AlgorithmSpec, training: Training, model: ModelSpec, source: Source
-) -> None:
+def refuse_unfit_for_samples(task: TaskSpec, algorithm: AlgorithmSpec, training: Training) -> None:
     """Refuse parts of a plan of which one makes images and another does not.
 
     Raises:
@@ -32,6 +28,5 @@ def refuse_unfit_for_samples(
         raise PlanError("synthesis trains two networks against each other: choose the algorithm fedgan")
     if training.parts != "all":
         raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
-    ours, theirs = getattr(model, "size_px", None), getattr(source, "size_px", None)
-    if None not in (ours, theirs) and ours != theirs:
-        raise PlanError(f"[model] size_px = {ours} and [data] size_px = {theirs} differ: give both the same")
+    if training.optimiser != "adamw":
+        raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')

@@ -173,7 +173,7 @@ class Plan:
             raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
         self._refuse_unfit_for_pixels()
         self._refuse_unfit_for_a_cut()
-        refuse_unfit_for_samples(self.learns, self.algorithm, self.training, self.model, self.data.source)
+        refuse_unfit_for_samples(self.learns, self.algorithm, self.training)
 
     def _refuse_unfit_for_a_cut(self) -> None:
         if self.split is not None and not self.algorithm.work.splits:

@@ -60,6 +60,7 @@ def dealt(plan: Plan, data_root: Path | None, whole: bool = True) -> tuple[dict[
     images, probe = plan.learns.load(plan.data.source, data_root), None
     if plan.probe is not None:
         images, probe = plan.probe.set_aside(images, plan.data.split_seed)
+    _refuse_other_size(plan, images)
     labelled = plan.learns.answers != "pixel"
     shared = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole, labelled)
     for site in shared:
@@ -222,6 +223,15 @@ def _opened(
     if name not in sites:
         raise SiteError(f"there is no data for site {name!r}: the data holds {', '.join(sites)}")
     return Site(name, plan, sites[name], bench, store, credentials, account)
+
+
+def _refuse_other_size(plan: Plan, images: LabelledImages) -> None:
+    made = getattr(plan.model, "size_px", 0)
+    if plan.learns.answers == "sample" and images.shape[:2] != (made, made):
+        raise PlanError(
+            f"[model] makes images of {made} px, and those of [data] have {images.shape[0]} x {images.shape[1]}: give "
+            "both the same size_px"
+        )
 
 
 def _refuse_absent_culprits(plan: Plan, sites: Mapping[str, SiteData]) -> None:
