@@ -9,7 +9,9 @@ from wardround.errors import PlanError
 from wardround.tasks.models import DcGan
 
 
-@pytest.mark.parametrize(("size_px", "base", "doublings"), [(28, 7, 2), (32, 4, 3), (48, 6, 3), (64, 4, 4), (128, 4, 5)])
+@pytest.mark.parametrize(
+    ("size_px", "base", "doublings"), [(28, 7, 2), (32, 4, 3), (48, 6, 3), (64, 4, 4), (128, 4, 5)]
+)
 @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 7)])
 def test_it_makes_and_judges_images_of_its_size(
     size_px: int, base: int, doublings: int, channels: int, classes: int
