@@ -47,11 +47,13 @@ class Aggregate:
         tensors: name -> float64 array, the sum of weight x update.
         weight: the sum of the weights.
         sites: who is in the sum, in the order in which they were added.
+        chosen: site -> weight in [0, 1] that the aggregator chose by looking at the updates; empty where it does not.
     """
 
     tensors: Tensors
     weight: float
     sites: tuple[str, ...]
+    chosen: Mapping[str, float] = field(default_factory=dict)
 
     def mean(self) -> Tensors:
         """Divide the sum by its weight, once.

@@ -114,7 +114,7 @@ class ClearExchange:
             total=total,
             spent=inbox.spent,
             refused=inbox.refused,
-            judged=self.screening.verdicts,
+            judged=self.screening.with_weights(self.plan.aggregator.combiner.name, total.chosen),
         )
 
 

@@ -65,6 +65,12 @@ class Screening:
         said["reason"] = "; ".join(filter(None, (said["reason"], verdict.reason)))
         said["evidence"] |= {f"{name} {key}": float(value) for key, value in verdict.evidence.items()}
 
+    def with_weights(self, name: str, chosen: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+        """Return the verdicts, and beside them the weights that an aggregator of that name chose."""
+        for site, weight in chosen.items():
+            self._enter(site, name, Verdict(evidence={"weight": weight}))
+        return self.verdicts
+
     @property
     def refused(self) -> Mapping[str, str]:
         """Site -> why its update was left out of the round."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker import Combiner, View
+from wardround.core.geometry import norm
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Judgement, Verdict
-from wardround.screen.geometry import norm
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Lengths and angles of updates, which screens judge by; a block of numbers at a time, in float64."""
+"""Lengths of updates and distances between them, a block of numbers at a time, in float64."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from wardround.core.update import Tensors, Update
 
-BLOCK_VALUES = 2**17
-"""Values of one update that are turned into float64 at a time."""
+BLOCK_VALUES = 2**16
+"""Values of one update that are looked at together: those of ten updates stay in a core's cache."""
 
 
 def norm(tensors: Tensors) -> float:
@@ -19,12 +20,11 @@ def norm(tensors: Tensors) -> float:
 
 
 def blocks(updates: Sequence[Tensors]) -> Iterator[np.ndarray]:
-    """Yield float64 ``(len(updates), b)``: the same numbers of every update, a block at a time, none twice."""
+    """Yield float64 ``(N, b)``: the same numbers of each of N updates, all in the end and none twice."""
     for name in updates[0] if updates else ():
         rows = [tensors[name].reshape(-1) for tensors in updates]
-        step = max(1, BLOCK_VALUES)
-        for start in range(0, rows[0].size, step):
-            yield np.stack([row[start : start + step] for row in rows]).astype(np.float64)
+        for start in range(0, rows[0].size, BLOCK_VALUES):
+            yield np.array([row[start : start + BLOCK_VALUES] for row in rows], np.float64)
 
 
 def products(updates: Sequence[Tensors]) -> np.ndarray:
@@ -32,6 +32,15 @@ def products(updates: Sequence[Tensors]) -> np.ndarray:
     total = np.zeros((len(updates), len(updates)))
     for block in blocks(updates):
         total += block @ block.T
+    return total
+
+
+def centred_products(updates: Sequence[Tensors]) -> np.ndarray:
+    """Return float64 ``(N, N)``: as `products`, of the differences to the mean, which distances are exact on."""
+    total = np.zeros((len(updates), len(updates)))
+    for block in blocks(updates):
+        centred = block - block.mean(axis=0)
+        total += centred @ centred.T
     return total
 
 
@@ -48,6 +57,19 @@ def cosines(gram: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(gram, scale, out=np.zeros_like(gram), where=scale > 0))
 
 
+def weighted_sum(updates: Sequence[Tensors], weights: Sequence[float]) -> dict[str, np.ndarray]:
+    """Return name -> float64, the sum of updates times weights; those of weight 0 are not read."""
+    total: dict[str, np.ndarray] = {}
+    for tensors, weight in zip(updates, weights, strict=True):
+        for name, value in tensors.items() if weight else ():
+            part = np.asarray(weight * value.astype(np.float64))
+            if name in total:
+                total[name] += part
+            else:
+                total[name] = part
+    return total
+
+
 def scaled(update: Update, factor: float) -> Update:
     """Return an update times a factor; itself where that is 1."""
     if factor == 1.0:
@@ -55,7 +77,7 @@ def scaled(update: Update, factor: float) -> Update:
     tensors = {
         name: np.asarray(value * value.dtype.type(factor), value.dtype) for name, value in update.tensors.items()
     }
-    return Update(update.site, update.round, tensors, update.num_examples, update.reported, update.trust)
+    return dataclasses.replace(update, tensors=tensors)
 
 
 def clipped(update: Update, length: float, most: float) -> Update:
