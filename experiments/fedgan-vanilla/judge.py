@@ -6,7 +6,7 @@ Distances on its features are in units of their own: they compare with each othe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,11 @@ LEAST_OF_A_CLASS = 40
 
 
 def plan_of(file: str, **changes: Mapping[str, Any] | Any) -> Plan:
-    """Return a plan of this folder with some settings changed; tables are changed key by key."""
+    """Return a plan of this folder with some settings changed: key by key, or the whole table where it has a name."""
     table = to_table(load(HERE / file))
     for key, value in changes.items():
-        table[key] = {**table[key], **value} if isinstance(value, Mapping) else value
+        partly = isinstance(value, Mapping) and "name" not in value
+        table[key] = {**table[key], **value} if partly else value
     return parse(table)
 
 
@@ -111,7 +112,7 @@ def generator_of(run: Path) -> tuple[Synthesis, nn.Module]:
 def untrained(plan: Plan, judge: Judge) -> tuple[Synthesis, nn.Module]:
     """Return the task and the networks before the first round."""
     images = judge.real["train"]
-    task = replace(plan, seed=plan.seed).learns.task(plan.model, images.shape[2], images.classes)
+    task = plan.learns.task(plan.model, images.shape[2], images.classes)
     if not isinstance(task, Synthesis):
         raise TypeError("the plan makes no images")
     return task, task.build(plan.seed)
