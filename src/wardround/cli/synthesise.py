@@ -10,7 +10,7 @@ import typer
 
 def synthesise(
     run: Annotated[Path, typer.Argument(help="The folder of a run that learned to make images.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to make: PNG files and images.csv.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to make: PNG files and manifest.csv.", show_default=False)],
     each: Annotated[int, typer.Option(help="Images of each class.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the noise; another seed, other images.")] = 1,
     check: Annotated[
@@ -22,7 +22,7 @@ def synthesise(
 ) -> None:
     """Make labelled synthetic images with a trained generator.
 
-    The folder can be trained on: [bold]source = "manifest"[/bold] with [bold]path = "…/images.csv"[/bold].
+    The folder can be trained on: [bold]source = "manifest"[/bold] with [bold]path = "…/images"[/bold].
 
     With --check, the nearest training image is sought for each synthetic one, and whether synthetic images tell who was
     trained on. Before images are shared, each site does this with its own.

@@ -132,8 +132,9 @@ class Run:
 
     @property
     def algorithm(self) -> str:
-        """Name of the algorithm in the plan."""
-        return str(self.plan["algorithm"]["name"])
+        """Name of the algorithm in the plan; any that pools all images is ``central``."""
+        said = self.plan["algorithm"]
+        return "central" if said.get("pooled") is True else str(said["name"])
 
     @property
     def task(self) -> str:

@@ -23,7 +23,7 @@ from wardround.tasks.random_features import random_features
 
 SHEET_FILE = "synthetic.safetensors"
 SHEET_EACH = 10
-MANIFEST = "images.csv"
+MANIFEST = "manifest.csv"
 MOST_IMAGES = 100_000
 
 
