@@ -115,12 +115,15 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
 
 
 def _tests(results: Results, metric: str) -> list[Panel]:
+    from wardround.report.marks import marks_panel
     from wardround.report.results import calibration_panel, roc_panel, scores_panel
     from wardround.report.synthetic import class_panel
 
     if results.task == "classification":
         return [roc_panel(results), calibration_panel(results)]
-    return [class_panel(results)] if results.task == "synthesis" else [scores_panel(results, metric)]
+    if results.task == "synthesis":
+        return [class_panel(results), *([marks_panel(results.marks)] if results.marks else [])]
+    return [scores_panel(results, metric)]
 
 
 def _lead(run: Run) -> str:

@@ -76,6 +76,8 @@ def test_the_report_shows_synthetic_images_and_calls_them_so(run: Path) -> None:
     assert f"{classes[0]}, synthetic" in page
     assert "Fréchet distance, random features" in page
     assert "test images that are shown above" not in page
+    assert "Marks of malicious sites" in page
+    assert "image_trigger, north-east" in page
 
 
 def test_the_sheet_is_made_by_the_model_that_was_saved(run: Path) -> None:
