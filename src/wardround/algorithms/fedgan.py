@@ -167,11 +167,9 @@ class _Duel:
         self._step("discriminator", loss)
 
     def teach_generator(self, classes: torch.Tensor) -> float:
-        self.pair.discriminator.requires_grad_(False)
         with self._autocast(classes):
             loss = generator_loss(self.pair.discriminator, self._changed(self._made(classes)), classes)
         self._step("generator", loss)
-        self.pair.discriminator.requires_grad_(True)
         return loss.item()
 
     def _made(self, classes: torch.Tensor) -> torch.Tensor:
@@ -186,10 +184,10 @@ class _Duel:
         return self.rules.training.autocast(like.device)
 
     def _step(self, part: str, loss: torch.Tensor) -> None:
-        optimiser = self.optimisers[part]
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
+        parameters = list(self.pair.get_submodule(part).parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        self.optimisers[part].step()
 
 
 def squared_gradient(discriminator: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
