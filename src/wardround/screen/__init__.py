@@ -5,6 +5,7 @@ from __future__ import annotations
 from wardround.screen.alignins import AlignIns
 from wardround.screen.base import Case, Harm, Judgement, Probe, Screen, Verdict
 from wardround.screen.clipping import CentredClipping, ClipNorms
+from wardround.screen.e_detector import EDetector
 from wardround.screen.feddetect import CalibratedFedDetect, FedDetect
 from wardround.screen.flame import Flame
 from wardround.screen.fltrust import FlTrust
@@ -23,6 +24,7 @@ SCREENS: dict[str, type[Screen]] = {
     "alignins": AlignIns,
     "feddetect": FedDetect,
     "calibrated_feddetect": CalibratedFedDetect,
+    "e_detector": EDetector,
 }
 """Names a plan may use in ``[[screen]] name = …``."""
 
@@ -33,6 +35,7 @@ __all__ = [
     "Case",
     "CentredClipping",
     "ClipNorms",
+    "EDetector",
     "FedDetect",
     "FlTrust",
     "Flame",
