@@ -37,7 +37,7 @@ def plan_of(file: str, **changes: Mapping[str, Any] | Any) -> Plan:
     """Return a plan of this folder with some settings changed: key by key, or the whole table where it has a name."""
     table = to_table(load(HERE / file))
     for key, value in changes.items():
-        partly = isinstance(value, Mapping) and "name" not in value
+        partly = isinstance(value, Mapping) and key in table and "name" not in value
         table[key] = {**table[key], **value} if partly else value
     return parse(table)
 
