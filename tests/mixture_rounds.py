@@ -24,7 +24,7 @@ from wardround.protect.quantise import Grid, Quantise, RealGrid, integer_weights
 from wardround.protect.row import Row
 from wardround.protect.scheme import Scheme
 from wardround.rounds.opening import Opening
-from wardround.screen import Norms
+from wardround.screen import Case, Norms
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _read(
         tensors = wire if compact is None else incoming(compact, wire)
         updates.append(Update(site, of.ctx.round, tensors, of.examples[site]))
     for screen in screens:
-        refused = screen.judge(updates)
-        updates = [update for update in updates if update.site not in refused]
+        verdicts = screen.judge(Case(updates, of.ctx)).verdicts
+        updates = [update for update in updates if verdicts[update.site].trust]
     return aggregator.combine(updates)
 
 

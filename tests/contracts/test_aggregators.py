@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.aggregator_contract import AggregatorContract
 
-from wardround.aggregate import AGGREGATORS, Mean, Median, TrimmedMean
+from wardround.aggregate import AGGREGATORS, GeometricMedian, Krum, Mean, Median, MultiKrum, TrimmedMean
 
 
 class TestMean(AggregatorContract):
@@ -27,8 +27,25 @@ class TestTrimmedByTwo(AggregatorContract):
     aggregator = TrimmedMean(2)
 
 
+class TestGeometricMedian(AggregatorContract):
+    aggregator = GeometricMedian()
+
+
+class TestCountedGeometricMedian(AggregatorContract):
+    aggregator = GeometricMedian("examples")
+
+
+class TestKrum(AggregatorContract):
+    aggregator = Krum()
+
+
+class TestMultiKrum(AggregatorContract):
+    aggregator = MultiKrum(2)
+
+
 def test_no_registered_aggregator_is_left_out() -> None:
-    joined = {type(case.aggregator) for case in (TestMean, TestMedian, TestTrimmedMean)}
+    cases = (TestMean, TestMedian, TestTrimmedMean, TestGeometricMedian, TestKrum, TestMultiKrum)
+    joined = {type(case.aggregator) for case in cases}
     assert joined == set(AGGREGATORS.values())
 
 

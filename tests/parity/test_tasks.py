@@ -1,4 +1,4 @@
-"""Masks and restored images are the same, byte for byte, on every engine of one machine, and by site where pooled."""
+"""What a task makes is the same, byte for byte, on every engine of one machine, and by site where pooled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,16 @@ TASKS = {
             "degradation": [{"by": "ct", "sites": ["north-east"], "views": 8}, {"by": "photon_noise"}],
         },
     },
+    "synthesis": {
+        "data": {"source": "slide", "stride_px": 16, "size_px": 16},
+        "task": {"name": "synthesis"},
+        "model": {"name": "dcgan", "size_px": 16, "width": 4, "latent": 4},
+        "algorithm": {"name": "fedgan"},
+        "training": {"steps": 2, "batch_size": 8, "optimiser": "adamw"},
+    },
 }
+CENTRAL = {"name": "central"}
+POOLED = {"segmentation": CENTRAL, "restoration": CENTRAL, "synthesis": {"name": "fedgan", "pooled": True}}
 SAME = ("metrics", "intervals", "tested", "model_sha256", "plan_digest")
 """Bytes up differ by the digits of seconds in the sites' answers."""
 
@@ -38,7 +47,9 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_same(run: Path, here: Path) -> None:
-    for file in ("model.safetensors", "predictions.safetensors", "pictures.safetensors"):
+    made = sorted(path.name for path in here.glob("*.safetensors"))
+    assert len(made) == 3  # model, predictions, and pictures or synthetic images
+    for file in made:
         assert (run / file).read_bytes() == (here / file).read_bytes(), file
     found, expected = RunFolder(run).summary(), RunFolder(here).summary()
     assert {key: found[key] for key in SAME} == {key: expected[key] for key in SAME}
@@ -61,9 +72,14 @@ def test_worker_processes_agree(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_pooled_images_are_tested_by_the_site_that_they_come_from(name: str, tmp_path: Path) -> None:
-    table = {"name": name, **SHORT, **TASKS[name], "training": {"steps": 1, "learning_rate": 1e-12}}
+    table = {
+        "name": name,
+        **SHORT,
+        **TASKS[name],
+        "training": {**TASKS[name].get("training", {}), "steps": 1, "learning_rate": 1e-12},
+    }
     apart = RunFolder(train(parse(table), tmp_path / "apart", workers=0)).summary()
-    central = parse({**table, "algorithm": {"name": "central"}})
+    central = parse({**table, "algorithm": POOLED[name]})
     pooled = RunFolder(train(central, tmp_path / "pooled", workers=0)).summary()
     # Both hardly move from the same first weights, so that they differ by where images lie alone.
     assert pooled["metrics"]["sites"].keys() == apart["metrics"]["sites"].keys()

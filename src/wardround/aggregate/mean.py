@@ -18,6 +18,8 @@ WEIGHTINGS = ("examples", "uniform")
 class Mean:
     """Sum of updates, each times its weight (McMahan et al. 2017, arXiv:1602.05629, algorithm 1).
 
+    A screen that trusts a site by halves halves its weight.
+
     Attributes:
         weighting: ``"examples"`` weighs an update by its site's number of training examples, ``"uniform"`` by 1.
     """
@@ -31,7 +33,8 @@ class Mean:
     @property
     def combiner(self) -> Combiner:
         """It needs no more than the sum; its weights may be what sites report."""
-        return Combiner("mean", View.SUM, Weights.REPORTED if self.weighting == "examples" else Weights.PUBLIC)
+        weights = Weights.REPORTED if self.weighting == "examples" else Weights.PUBLIC
+        return Combiner("mean", View.SUM, weights, heeds_trust=True)
 
     def share(self, num_examples: int) -> float:
         """Return the weight of the update of a site with that many training examples."""
@@ -47,7 +50,7 @@ class Mean:
         weight = 0.0
         sites: list[str] = []
         for update in updates:
-            share = self.share(update.num_examples)
+            share = self.share(update.num_examples) * update.trust
             for name, value in update.tensors.items():
                 part = np.asarray(share * value.astype(np.float64))  # an array also where the weight has no axes
                 if name in total:

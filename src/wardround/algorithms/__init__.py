@@ -10,6 +10,7 @@ from wardround.algorithms.agreement import AndMask, FedGma
 from wardround.algorithms.base import Algorithm, LocalResult, LocalWork, ServerStep
 from wardround.algorithms.ditto import Ditto
 from wardround.algorithms.dpsgd import CalibratedDpSgd, DpSgd
+from wardround.algorithms.fedgan import FedGan
 from wardround.algorithms.fedprox import Proximal
 from wardround.algorithms.fedrep import FedRep
 from wardround.algorithms.fedsr import FedSr
@@ -167,6 +168,7 @@ ALGORITHMS: dict[str, type[AlgorithmSpec]] = {
     "logit_adjusted": LogitAdjusted,
     "ditto": Ditto,
     "fedrep": FedRep,
+    "fedgan": FedGan,
     "central": Central,
     "local": Local,
     "split_learning": SplitLearning,
@@ -190,6 +192,7 @@ __all__ = [
     "DpSgd",
     "FedAvg",
     "FedBn",
+    "FedGan",
     "FedGma",
     "FedProx",
     "FedRep",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 """Float ``(B, C, H, W)`` in, the same shape out; randomness from torch's generator, image by image."""
@@ -49,6 +50,23 @@ def relit(images: torch.Tensor) -> torch.Tensor:
     return grey + (images - grey) * (1.5 * torch.rand(whole))
 
 
+def shifted(images: torch.Tensor) -> torch.Tensor:
+    """Move each image by up to an eighth of its edge along each axis; its own border is repeated.
+
+    The mildest step of differentiable augmentation (Zhao et al. 2020, arXiv:2006.10738, section 3.2, who pad with
+    zeros); gradients pass through it.
+    """
+    margin = max(1, images.shape[-1] // 8)
+    height, width = images.shape[2:]
+    padded = nn.functional.pad(images, (margin,) * 4, mode="replicate")
+    down, right = torch.randint(0, 2 * margin + 1, (2, len(images)))
+    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
+    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
+    places = torch.arange(len(images))[:, None, None, None]
+    channels = torch.arange(images.shape[1])[None, :, None, None]
+    return padded[places, channels, rows, columns]
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """What is done to a batch: first moved, then recoloured.
@@ -89,6 +107,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "dihedral": Augmentation(dihedral),
     "dihedral+colour": Augmentation(dihedral, tinted),
     "dihedral+appearance": Augmentation(dihedral, relit),
+    "shift": Augmentation(shifted),
 }
 
 

@@ -29,6 +29,7 @@ class LocalResult:
         num_steps: optimiser steps taken.
         events: noise that the training added, one event for each.
         used: int64, places of the images that were trained on; ``None`` says all.
+        last_loss: loss of the last step; ``None`` where it is not told.
     """
 
     change: Tensors
@@ -37,6 +38,7 @@ class LocalResult:
     num_steps: int
     events: tuple[Event, ...] = ()
     used: np.ndarray | None = None
+    last_loss: float | None = None
 
 
 class LocalWork(Protocol):

@@ -80,7 +80,7 @@ class LocalSgd:
             change |= joins_update
             kept |= joins_memory
         used = np.unique(np.concatenate(list(self.training.batches(len(images), ctx))))
-        return LocalResult(change, kept, float(np.mean(losses)), len(losses), used=used)
+        return LocalResult(change, kept, float(np.mean(losses)), len(losses), used=used, last_loss=losses[-1])
 
     def _descend(
         self,

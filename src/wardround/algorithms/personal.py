@@ -42,6 +42,11 @@ def norms_and_head(network: nn.Module) -> frozenset[str]:
     return norms(network) | head(network)
 
 
+def discriminator(network: nn.Module) -> frozenset[str]:
+    """Keep the discriminator of a pair of adversaries, its statistics included."""
+    return frozenset(_names(network, "discriminator."))
+
+
 PERSONAL: dict[str, Personal] = {
     "nothing": nothing,
     "norms": norms,

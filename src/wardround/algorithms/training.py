@@ -34,8 +34,8 @@ class Training:
         optimiser: ``sgd`` or ``adamw``.
         schedule: ``constant``, or ``cosine`` down to zero over the whole run.
         keep_optimiser: whether a site's optimiser state lives on from round to round.
-        augment: ``none``, ``flip``, ``dihedral`` (flips and quarter turns), ``dihedral+colour`` (slightly), or
-            ``dihedral+appearance`` (strongly: gain, offset, contrast, saturation).
+        augment: ``none``, ``flip``, ``dihedral`` (flips and quarter turns), ``dihedral+colour`` (slightly),
+            ``dihedral+appearance`` (strongly: gain, offset, contrast, saturation), or ``shift`` (by up to an eighth).
         precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 where the hardware computes it natively.
         parts: what is trained: ``all``; ``norms``, normalisation layers, biases and the head; or ``head``. The rest
             keeps its first values and does not travel. Under ``head`` each image's features are computed once.

@@ -65,12 +65,18 @@ class Combiner:
         needs: what it must see.
         weights: where its weights come from.
         least_updates: fewer leave it without a result.
+        gives_trust: whether a screen leaves a site part of its weight.
+        heeds_trust: whether an aggregator weighs updates by that.
+        asks_probe: whether it needs images of the coordinator's own.
     """
 
     name: str
     needs: View = View.SUM
     weights: Weights = Weights.PUBLIC
     least_updates: int = 1
+    gives_trust: bool = False
+    heeds_trust: bool = False
+    asks_probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ class Mixture:
         trusts_coordinator: whether the plan says that the coordinator follows the protocol.
         body_host: ``apart`` or ``coordinator``, where the network is cut; empty where it is not.
         noisy_cut: whether sites add noise to what they send a body host.
+        attacks: what malicious sites of a simulation do, as the plan calls it.
+        probes: whether the plan sets images aside for the coordinator.
     """
 
     stages: tuple[Link, ...] = ()
@@ -149,6 +157,8 @@ class Mixture:
     trusts_coordinator: bool = False
     body_host: str = ""
     noisy_cut: bool = False
+    attacks: tuple[str, ...] = ()
+    probes: bool = False
 
     def hides(self, view: View) -> bool:
         """Whether whoever carries and sums the updates cannot read `view`."""

@@ -11,13 +11,14 @@ TEMPLATES = {
     "classification": "template.toml",
     "segmentation": "segmentation.toml",
     "restoration": "restoration.toml",
+    "synthesis": "synthesis.toml",
 }
 
 
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write the plan.")] = Path("plan.toml"),
     task: Annotated[
-        str, typer.Option(help="What to learn: classification, segmentation or restoration.")
+        str, typer.Option(help="What to learn: classification, segmentation, restoration or synthesis.")
     ] = "classification",
 ) -> None:
     """Write a commented plan to start from. It trains as it is, on the embedded slide or on random ellipses.

@@ -8,7 +8,21 @@ from typing import NoReturn
 
 import typer
 
-from wardround.cli import attack, check, data, demo, init, keys, leave_out, ledger, predict, report, site, train
+from wardround.cli import (
+    attack,
+    check,
+    data,
+    demo,
+    init,
+    keys,
+    leave_out,
+    ledger,
+    predict,
+    report,
+    site,
+    synthesise,
+    train,
+)
 from wardround.errors import WardroundError
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -23,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (demo, init, check, train, leave_out, predict, report, attack):
+for verb in (demo, init, check, train, leave_out, predict, synthesise, report, attack):
     name = verb.__name__.rpartition(".")[2]
     app.command(name.replace("_", "-"))(getattr(verb, name))
 app.add_typer(data.app, name="data")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,12 +26,17 @@ class Update:
         round: index of the round, from 0.
         tensors: the difference, with the names, shapes and dtypes of the broadcast.
         num_examples: training examples the site holds; the weight of the update under ``weighting = "examples"``.
+        reported: what else the site says of its training: ``loss``, the mean over its steps, and ``last_loss``, that of
+            the last one where the algorithm tells it. Nobody checks these numbers.
+        trust: in [0, 1], what screens left of its weight.
     """
 
     site: str
     round: int
     tensors: Tensors
     num_examples: int
+    reported: Mapping[str, float] = field(default_factory=dict)
+    trust: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,13 @@ class Aggregate:
         tensors: name -> float64 array, the sum of weight x update.
         weight: the sum of the weights.
         sites: who is in the sum, in the order in which they were added.
+        chosen: site -> weight in [0, 1] that the aggregator chose by looking at the updates; empty where it does not.
     """
 
     tensors: Tensors
     weight: float
     sites: tuple[str, ...]
+    chosen: Mapping[str, float] = field(default_factory=dict)
 
     def mean(self) -> Tensors:
         """Divide the sum by its weight, once.

@@ -130,7 +130,7 @@ def describe_scores(scores: Scores, replicates: int = 1000, seed: int = 0) -> De
     return Description(metrics, (), len(scores), scores.num_groups)
 
 
-LESS_IS_BETTER = frozenset({"calibration_error", "hd95_px", "hd95_mm", "rmse"})
+LESS_IS_BETTER = frozenset({"calibration_error", "hd95_px", "hd95_mm", "rmse", "frechet_random", "kernel_random"})
 
 
 def worst_of(sites: Mapping[str, Mapping[str, float | None]]) -> dict[str, tuple[str, float]]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wardround.metrics import image_quality, segmentation
 from wardround.metrics.clinical import Predictions, confusion_matrix
+from wardround.metrics.features import FeaturePairs
 from wardround.metrics.intervals import Description, Estimate, describe, describe_scores
 from wardround.metrics.scores import Scores
+from wardround.metrics.synthesis import frechet_distance, kernel_distance, overlap
 
 Columns = Mapping[str, NDArray[Any]]
 """Arrays whose first dimension counts images, by name."""
@@ -22,6 +24,8 @@ Bounds = tuple[float, float]
 SHARE: Bounds = (0.0, 1.0)
 LENGTH: Bounds = (0.0, 1e9)
 LEVEL_DB: Bounds = (-200.0, 200.0)
+LEAST_SAMPLES = 20
+"""Fewer images say nothing of how far two clouds of features are apart."""
 ROUNDING = 1e-9
 
 
@@ -214,6 +218,87 @@ class ImageMeasures:
         return Description(metrics, (), examples, sum(description.num_groups for description, _ in tests))
 
 
+@dataclass(frozen=True)
+class SampleMeasures:
+    """Of synthetic images beside real ones, on random features, whose name the metrics bear.
+
+    Distances between clouds of images have no mean over images: there are no bootstrap intervals, which would be
+    biased, and sites that send numbers alone cannot be pooled.
+
+    Attributes:
+        classes: their names.
+    """
+
+    classes: tuple[str, ...]
+
+    bounds: ClassVar[Mapping[str, Bounds]] = {
+        "frechet_random": LENGTH,
+        "kernel_random": (-1e9, 1e9),
+        "precision": SHARE,
+        "recall": SHARE,
+        "density": LENGTH,
+        "coverage": SHARE,
+    }
+
+    def columns(self, outcome: FeaturePairs) -> dict[str, NDArray[Any]]:
+        """Return the features of real and synthetic images, and their classes."""
+        return {"real": outcome.real, "made": outcome.made, "labels": outcome.labels}
+
+    def outcome(self, columns: Columns, groups: NDArray[Any]) -> FeaturePairs:
+        """Return features.
+
+        Raises:
+            ValueError: a label is no class.
+        """
+        pairs = FeaturePairs(columns["real"], columns["made"], columns["labels"], groups)
+        if len(pairs) and not 0 <= pairs.labels.min() <= pairs.labels.max() < len(self.classes):
+            raise ValueError(f"its labels run from {pairs.labels.min()} to {pairs.labels.max()}")
+        return pairs
+
+    def describe(self, outcome: FeaturePairs, replicates: int, seed: int, min_positives: int) -> Description:
+        """Compute every metric, without intervals; none where there are fewer than `LEAST_SAMPLES` images."""
+        groups = np.unique(outcome.groups).size
+        if len(outcome) < LEAST_SAMPLES:
+            return Description(dict.fromkeys(self.bounds, Estimate(None)), (), len(outcome), groups)
+        shared = overlap(outcome.real, outcome.made)
+        values = {
+            "frechet_random": frechet_distance(outcome.real, outcome.made),
+            "kernel_random": kernel_distance(outcome.real, outcome.made),
+            "precision": shared.precision,
+            "recall": shared.recall,
+            "density": shared.density,
+            "coverage": shared.coverage,
+        }
+        return Description({name: Estimate(values[name]) for name in self.bounds}, (), len(outcome), groups)
+
+    def by_class(self, outcome: Any) -> dict[str, dict[str, float | None]]:
+        """Return class -> metric -> value; ``None`` for a class that too few images show."""
+        described = {
+            name: self.describe(outcome.take(outcome.labels == place), 0, 0, 1)
+            for place, name in enumerate(self.classes)
+        }
+        return {
+            name: {metric: estimate.value for metric, estimate in found.metrics.items()}
+            for name, found in described.items()
+        }
+
+    def totals(self, outcome: FeaturePairs) -> dict[str, NDArray[np.int64]]:
+        """Return nothing: distances are not pooled from numbers."""
+        return {}
+
+    def check(self, totals: Columns, description: Description) -> None:
+        """Check that metrics are there where there are enough images, and only there."""
+        enough = description.num_examples >= LEAST_SAMPLES
+        if any((estimate.value is not None) != enough for estimate in description.metrics.values()):
+            raise ValueError(f"its metrics contradict its number of images, {description.num_examples}")
+
+    def pooled(self, tests: Sequence[tuple[Description, Columns]]) -> Description:
+        """Add up images and groups; no metric."""
+        examples = sum(description.num_examples for description, _ in tests)
+        groups = sum(description.num_groups for description, _ in tests)
+        return Description(dict.fromkeys(self.bounds, Estimate(None)), (), examples, groups)
+
+
 def measures_of(task: str, classes: tuple[str, ...] = (), malignant: tuple[str, ...] = ()) -> Measures:
     """Return the measures of a task by the name that a plan gives it.
 
@@ -224,6 +309,7 @@ def measures_of(task: str, classes: tuple[str, ...] = (), malignant: tuple[str, 
         "classification": ClassMeasures(classes, malignant),
         "segmentation": SEGMENTATION,
         "restoration": RESTORATION,
+        "synthesis": SampleMeasures(classes),
     }
     return found[task]
 

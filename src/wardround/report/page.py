@@ -14,6 +14,8 @@ from wardround.report.reading import Results, Run, read_beside, read_run
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from wardround.report.drawing import Panel
+
 SITES_IN_FULL = 12
 LINKS_IN_FULL = 24
 
@@ -78,12 +80,14 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
     from wardround.report import tables
     from wardround.report.drift import drift_rows, feature_panel, light_panel
     from wardround.report.pictures import caption, galleries
-    from wardround.report.results import bars_panel, calibration_panel, label_panel, roc_panel, scores_panel
+    from wardround.report.results import bars_panel, label_panel
+    from wardround.report.synthetic import CAPTION, sheets
     from wardround.report.words import METRICS, SHARED
 
     names = _labels([run, *others])
     metric = tables.headline(results)
     shown = galleries(run, results)
+    made = sheets(run, results)
     classifies = results.task == "classification"
     beside = [(name, other, other.results) for name, other in zip(names[1:], others, strict=True) if other.results]
     return {
@@ -96,9 +100,10 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
         "shared": SHARED[results.task],
         "comparison": tables.comparison(names[0], run, results, beside),
         "bars": bars_panel(names[0], results, [(name, found) for name, _, found in beside]),
-        "tests": [roc_panel(results), calibration_panel(results)] if classifies else [scores_panel(results, metric)],
-        "galleries": shown,
-        "galleries_caption": caption(results.task, shown) if shown else "",
+        "tests": _tests(results, metric),
+        "galleries": shown or made,
+        "galleries_caption": caption(results.task, shown) if shown else CAPTION,
+        "shows_test_images": bool(shown),
         "labels": label_panel(results),
         "apart": drift_rows(results),
         "drifts": [light_panel(results), feature_panel(results)],
@@ -107,6 +112,18 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
         "covered": tables.leaks(results.privacy["covered"]),
         "not_covered": tables.leaks(results.privacy["not_covered"]),
     }
+
+
+def _tests(results: Results, metric: str) -> list[Panel]:
+    from wardround.report.marks import marks_panel
+    from wardround.report.results import calibration_panel, roc_panel, scores_panel
+    from wardround.report.synthetic import class_panel
+
+    if results.task == "classification":
+        return [roc_panel(results), calibration_panel(results)]
+    if results.task == "synthesis":
+        return [class_panel(results), *([marks_panel(results.marks)] if results.marks else [])]
+    return [scores_panel(results, metric)]
 
 
 def _lead(run: Run) -> str:

@@ -88,17 +88,18 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 def _composed(task: str, arrays: Tensors, row: int) -> np.ndarray:
     """Return uint8 ``(H, W, 3)``."""
     if task == "restoration":
-        tiles = [_enlarged(arrays[name][row]) for name in ("seen", "answer", "clean")]
+        tiles = [enlarged(arrays[name][row]) for name in ("seen", "answer", "clean")]
         gap = np.full((len(tiles[0]), GAP_PX, 3), 255, np.uint8)
         return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=1)
-    picture = _enlarged(arrays["image"][row])
+    picture = enlarged(arrays["image"][row])
     for name, colour in (("answer", ANSWER), ("truth", TRUTH)):
-        picture[_border(_enlarged(arrays[name][row])[..., 0])] = colour
+        picture[_border(enlarged(arrays[name][row])[..., 0])] = colour
     return picture
 
 
-def _enlarged(picture: np.ndarray) -> np.ndarray:
-    factor = max(1, -(-TILE_PX // max(picture.shape[:2])))
+def enlarged(picture: np.ndarray, tile_px: int = TILE_PX) -> np.ndarray:
+    """Return a picture ``(H, W, C)`` in colour, its pixels repeated until its longer edge has `tile_px` or more."""
+    factor = max(1, -(-tile_px // max(picture.shape[:2])))
     colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
     return np.repeat(np.repeat(colours, factor, axis=0), factor, axis=1)
 

@@ -15,6 +15,7 @@ from wardround.errors import DataError, RunFolderError
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Outcome, measures_of
 from wardround.report.looks import Looks, looks_of
+from wardround.report.marks import MarkLeft, marks_of
 from wardround.report.values import count, number, text, texts
 from wardround.rounds.record import RoundRecord
 
@@ -78,6 +79,7 @@ class Results:
         task: what was learned, by its name in the plan.
         looks: site -> what its test images look like; empty where that did not leave the sites.
         feature_distances: site -> other site -> distance of their mean features; likewise.
+        marks: what became of triggers on images, where malicious sites of a simulation had some.
     """
 
     classes: tuple[str, ...]
@@ -100,6 +102,7 @@ class Results:
     task: str = "classification"
     looks: Mapping[str, Looks] = field(default_factory=dict)
     feature_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    marks: tuple[MarkLeft, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,9 @@ class Run:
 
     @property
     def algorithm(self) -> str:
-        """Name of the algorithm in the plan."""
-        return str(self.plan["algorithm"]["name"])
+        """Name of the algorithm in the plan; any that pools all images is ``central``."""
+        said = self.plan["algorithm"]
+        return "central" if said.get("pooled") is True else str(said["name"])
 
     @property
     def task(self) -> str:
@@ -281,6 +285,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
         confirmed=texts(summary["ledger"]["confirmed"]) if "ledger" in summary else None,
         signing_troubles=texts(summary["ledger"]["events"]) if "ledger" in summary else (),
         task=task,
+        marks=marks_of(summary.get("marks", ())),
         looks={text(site): looks_of(said) for site, said in summary.get("drift", {}).get("looks", {}).items()},
         feature_distances={
             text(site): {text(other): number(far) for other, far in row.items()}

@@ -23,6 +23,7 @@ ALGORITHMS: Mapping[str, str] = {
     "logit_adjusted": "logit-adjusted FedAvg",
     "ditto": "Ditto",
     "fedrep": "FedRep",
+    "fedgan": "FedGAN",
     "central": "pooled training",
     "local": "each site alone",
 }
@@ -31,6 +32,7 @@ MODELS: Mapping[str, str] = {
     "resnet18": "a ResNet-18",
     "resnet50": "a ResNet-50",
     "scattering": "fixed scattering features",
+    "dcgan": "a conditional DCGAN",
 }
 SOURCES: Mapping[str, str] = {
     "slide": "the embedded immunohistochemistry slide",
@@ -53,13 +55,20 @@ METRICS: Mapping[str, str] = {
     "ssim": "SSIM",
     "rmse": "RMSE",
     "gain_db": "PSNR gained, dB",
+    "frechet_random": "Fréchet distance, random features",
+    "kernel_random": "Kernel distance, random features",
+    "precision": "Precision",
+    "recall": "Recall",
+    "density": "Density",
+    "coverage": "Coverage",
 }
-HEADLINES = ("auc", "balanced_accuracy", "dice", "psnr_db")
+HEADLINES = ("auc", "balanced_accuracy", "dice", "psnr_db", "frechet_random")
 """The metric that figures show: the first of these that is defined."""
 LOSSES: Mapping[str, str] = {
     "classification": "cross-entropy",
     "segmentation": "Dice loss and cross-entropy",
     "restoration": "squared error",
+    "synthesis": "generator's loss",
 }
 NOTES: Mapping[str, str] = {
     "segmentation": (
@@ -72,11 +81,19 @@ NOTES: Mapping[str, str] = {
         "Each number is the mean over images, against the clean image, on grey levels from 0 to 1. PSNR gained is over "
         "the image as it was seen. Of the RMSE less is better. What degraded the images is simulated."
     ),
+    "synthesis": (
+        "Real test images against as many synthetic ones of the same classes, on features of a fixed network with "
+        "random weights: distances on them compare with each other, and are no FID. Of distances less is better; the "
+        "Fréchet distance grows where there are fewer images. Precision and density say how many synthetic images look "
+        "real, recall and coverage how much of what is real is made. There are no intervals: a bootstrap of such "
+        "distances is biased. None of it says whether training images were copied: wardround synthesise --check does."
+    ),
 }
 SHARED: Mapping[str, str] = {
     "classification": "the class probabilities and labels of each validation and test image",
     "segmentation": "the scores of each validation and test image",
     "restoration": "the scores of each validation and test image",
+    "synthesis": "random features and the label of each validation and test image",
 }
 PHASES: Mapping[str, str] = {
     "open": "Sites join",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +13,23 @@ from wardround.algorithms import Algorithm
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
+from wardround.data.images import LabelledImages
 from wardround.errors import PlanError, RunError, WireError
 from wardround.fabric.base import Fabric
 from wardround.protect.scheme import Scheme
 from wardround.rounds.assessment import Assessment, Reader, SiteTest
 from wardround.rounds.checks import check_facts
+from wardround.rounds.clock import Clock
 from wardround.rounds.digests import digest_of
 from wardround.rounds.exchange import ClearExchange, Exchange, FrameExchange
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.logbook.keeper import Keeper, LedgerEnd
 from wardround.rounds.model_file import model_file
 from wardround.rounds.plan import Plan
+from wardround.rounds.probing import Probable, Probing
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
+from wardround.rounds.screening import Screening, without_screens
 from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.spent import SpentSoFar, spent_by
 from wardround.rounds.split.between import Between
@@ -76,6 +79,7 @@ class Coordinator:
         journal: keeps completed rounds.
         listener: is told of progress.
         start: weights that the user supplied; see `Start`.
+        probe: published images of its own, where the plan has a ``[probe]``.
     """
 
     plan: Plan
@@ -83,6 +87,7 @@ class Coordinator:
     journal: Journal
     listener: Listener = field(default_factory=Silent)
     start: Tensors = field(default_factory=dict)
+    probe: LabelledImages | None = None
 
     def run(self) -> RunResult:
         """Run the plan to its end, from the journal's last completed round.
@@ -105,16 +110,15 @@ class Coordinator:
             roster = self._roster()
         with closing(self.journal.ledger()) as log:
             keeper = Keeper(self.plan, self.journal, self.fabric, roster, log)
-            personal = bench.own(algorithm)
             records, state = self.journal.last() or ([], None)
             host = self._body_host(task, facts, records)
             start = algorithm.server.start(bench.shared(algorithm))
-            server = self._server(algorithm, start if state is None else state, digest_of(start), records)
+            screening = Screening(self.plan.screens, state or {}, self._probing(bench, algorithm))
+            server = self._server(algorithm, start, state, records)
             template = algorithm.server.broadcast(start)
             if self.plan.guarantee is not None:
                 self.plan.guarantee.check_fits(template)
-            examples = {site: facts[site]["num_train"] for site in trainers}
-            exchange = self._exchange(template, server, roster, examples, host)
+            exchange = self._exchange(template, server, roster, facts, host, screening)
             memories: dict[str, int] = {}
             spent = SpentSoFar(self.plan.privacy)
             for record in records:
@@ -127,15 +131,15 @@ class Coordinator:
                 record = self._round(algorithm, task, ctx, server, exchange, memories, host)
                 record = spent.entered(record)
                 record = record.having(events=(*record.events, *keeper.events()))
-                self.journal.commit(record, server.state)
+                self.journal.commit(record, {**server.state, **screening.state})
                 records.append(record)
                 with clock.phase("ledger"):
                     keeper.enter(record)
                 self.listener.completed(record)
             with clock.phase("test"):
                 test, failed = self._assess(algorithm, task, "test", server, memories)
-            for record in records:
-                clock.add(record.seconds)
+            personal = tuple(sorted(bench.own(algorithm)))
+            clock.add_all(record.seconds for record in records)
             body = host.weights if host is not None else {}
             if isinstance(server, BlindServer):
                 weights, model_sha256 = {}, server.finish(body)
@@ -147,7 +151,7 @@ class Coordinator:
             return RunResult(
                 weights=weights,
                 model_sha256=model_sha256,
-                personal=tuple(sorted(personal)),
+                personal=personal,
                 task=task,
                 facts=facts,
                 records=records,
@@ -168,6 +172,15 @@ class Coordinator:
         self.fabric = Between(self.fabric, host)
         return host
 
+    def _probing(self, bench: Workbench, algorithm: Algorithm) -> Probing | None:
+        if self.plan.probe is None:
+            return None
+        if self.probe is None or not isinstance(bench.task, Probable):
+            raise PlanError(
+                "[probe] needs images at the coordinator and a task that can be measured on them: leave it out"
+            )
+        return Probing(bench, self.probe, algorithm.local)
+
     def _roster(self) -> Roster | None:
         if not self.plan.needs_keys:
             return None
@@ -176,7 +189,10 @@ class Coordinator:
         self.journal.keep_roster(roster.run.hex(), {s: key.to_bytes() for s, key in roster.identities.items()})
         return roster
 
-    def _server(self, algorithm: Algorithm, state: Tensors, initial: str, records: Sequence[RoundRecord]) -> Server:
+    def _server(
+        self, algorithm: Algorithm, start: Tensors, kept: Tensors | None, records: Sequence[RoundRecord]
+    ) -> Server:
+        state, initial = start if kept is None else without_screens(kept), digest_of(start)
         if not self.plan.pipeline.opens_at_sites:
             scheme = self._scheme() if self.plan.pipeline.sums_frames else None
             return OpenServer(self.plan, algorithm.server, scheme, state)
@@ -190,14 +206,16 @@ class Coordinator:
         template: Tensors,
         server: Server,
         roster: Roster | None,
-        examples: Mapping[str, int],
+        facts: Mapping[str, Mapping[str, Any]],
         host: BodyHost | None,
+        screening: Screening,
     ) -> Exchange:
         if host is not None and self.plan.composed().relayed:
             return RelayExchange(self.plan, self.fabric, self.listener, template, host)
         if not self.plan.pipeline.sums_frames:
-            return ClearExchange(self.plan, self.fabric, self.listener, template)
+            return ClearExchange(self.plan, self.fabric, self.listener, template, screening)
         num_values = self.plan.pipeline.num_values(sum(value.size for value in template.values()))
+        examples = {site: said["num_train"] for site, said in facts.items() if said["num_train"]}
         return FrameExchange(
             self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server, examples
         )
@@ -276,6 +294,7 @@ class Coordinator:
             started=started,
             refused=collected.refused,
             split=crossed,
+            judged=collected.judged,
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:
@@ -318,22 +337,3 @@ class Coordinator:
     @property
     def _timeout_s(self) -> float | None:
         return self.plan.timeout_s or None
-
-
-class Clock:
-    """Adds up seconds by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count the time inside the block as `name`."""
-        began = time.perf_counter()
-        yield
-        self.add({name: time.perf_counter() - began})
-
-    def add(self, seconds: Mapping[str, float]) -> None:
-        """Add seconds counted elsewhere."""
-        for name, value in seconds.items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + value

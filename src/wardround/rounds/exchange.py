@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Aggregate, Tensors, Update
+from wardround.core.update import Aggregate, Tensors
 from wardround.errors import QuorumLost
-from wardround.fabric.base import Answer, Fabric
+from wardround.fabric.base import Fabric
 from wardround.privacy import Event
 from wardround.protect.quantise import integer_weights
 from wardround.protect.scheme import Scheme
@@ -20,6 +20,7 @@ from wardround.rounds.listener import Listener
 from wardround.rounds.metered import Metered
 from wardround.rounds.plan import Plan
 from wardround.rounds.roster import Roster
+from wardround.rounds.screening import Screening
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Collected:
         groups: numbers of the opened groups, where frames were summed.
         spent: site -> noise that it added, one event for each; also of sites that were lost later on.
         refused: see `RoundRecord.refused`.
+        judged: see `RoundRecord.judged`.
     """
 
     sites: tuple[str, ...]
@@ -49,6 +51,7 @@ class Collected:
     groups: tuple[int, ...] = ()
     spent: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Exchange(Protocol):
@@ -73,19 +76,29 @@ class Opener(Protocol):
 
 @dataclass
 class ClearExchange:
-    """Updates travel as tensors and are summed one by one."""
+    """Updates travel as tensors and are summed one by one.
+
+    Attributes:
+        plan: of the run.
+        fabric: carries the calls.
+        listener: is told of each answer.
+        template: names, shapes and dtypes of an update.
+        screening: the plan's screens.
+    """
 
     plan: Plan
     fabric: Fabric
     listener: Listener
     template: Tensors
+    screening: Screening
 
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
         """Ask, check and sum; see `Exchange.collect`."""
         compact = self.plan.pipeline.compact(self.template, ctx)
         inbox = Inbox(ctx.round, self.template, self.listener, compact, self.plan.guarantee)
         answers = self.fabric.gather(ctx.cohort, "train", body, self.plan.timeout_s or None)
-        total = self.plan.aggregator.combine(self._screened(inbox, answers))
+        total = self.plan.aggregator.combine(self.screening.judge(inbox.updates(answers), ctx, body.tensors))
+        inbox.refuse(self.screening.refused)
         check_quorum(self.plan, ctx, total.sites, inbox.failed)
         down = len(ctx.cohort) * body.size_bytes
         accepted = {
@@ -101,16 +114,8 @@ class ClearExchange:
             total=total,
             spent=inbox.spent,
             refused=inbox.refused,
+            judged=self.screening.with_weights(self.plan.aggregator.combiner.name, total.chosen),
         )
-
-    def _screened(self, inbox: Inbox, answers: Iterable[Answer]) -> Iterable[Update]:
-        """Return the updates that every screen lets through; only screens need all of a round at once."""
-        updates: Iterable[Update] = inbox.updates(answers)
-        for screen in self.plan.screens:
-            held = list(updates)
-            inbox.refuse(screen.judge(held))
-            updates = [update for update in held if update.site in inbox.accepted]
-        return updates
 
 
 @dataclass

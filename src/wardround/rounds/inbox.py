@@ -21,7 +21,7 @@ from wardround.rounds.events import events_of
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.listener import Listener
 
-_KEPT = ("num_examples", "loss", "seconds", "remembers", "cut", "use_root", "use_count")
+_KEPT = ("num_examples", "loss", "last_loss", "seconds", "remembers", "cut", "use_root", "use_count")
 
 
 @dataclass
@@ -80,7 +80,9 @@ class Inbox:
                 raise WireError(f"the answer's {key} is {shown(fields.get(key))}, which is no {kind.__name__}")
         if not 0 < fields["num_examples"] <= MOST_EXAMPLES:
             raise WireError(f"the answer's num_examples is not between 1 and {MOST_EXAMPLES}")
-        if not (math.isfinite(fields["loss"]) and math.isfinite(fields["seconds"])):
+        if type(fields.get("last_loss", 0.0)) is not float:
+            raise WireError(f"the answer's last_loss is {shown(fields['last_loss'])}, which is no float")
+        if not all(math.isfinite(fields.get(key, 0.0)) for key in ("loss", "last_loss", "seconds")):
             raise WireError("the answer's loss or seconds are not finite")
         if "cut" in fields and not (type(fields["cut"]) is float and 0 <= fields["cut"] <= 1):
             raise WireError(f"the answer's cut is {shown(fields['cut'])}, which is no share")
@@ -102,7 +104,8 @@ class Inbox:
             "bytes": answer.message.size_bytes,
             "digest": digest_of(sent),
         }
-        return Update(answer.site, self.round, tensors, fields["num_examples"])
+        reported = {key: fields[key] for key in ("loss", "last_loss") if key in fields}
+        return Update(answer.site, self.round, tensors, fields["num_examples"], reported)
 
 
 def _check_use(fields: Mapping[str, Any]) -> None:

@@ -33,16 +33,19 @@ from wardround.core.codec import canonical_json
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.data.catalogue import Source
+from wardround.data.probe import ProbeShare
 from wardround.data.sites import Parts, SiteRule
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
 from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.rounds.fitness import refuse_unfit_for_samples
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
+from wardround.rounds.malice import Malice
 from wardround.rounds.split.rules import SplitRules
-from wardround.screen import Norms
+from wardround.screen import Screen
 from wardround.tasks import Classify, Restore, TaskSpec
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec, RedCnn, Scattering
@@ -53,6 +56,7 @@ SHARES = ("auto", "predictions", "metrics")
 _MODELS_FOR = {
     "image": "small_cnn or resnet18",
     "pixel": 'unet, or "monai" with network = "BasicUNet"',
+    "sample": "dcgan",
 }
 
 
@@ -121,6 +125,8 @@ class Plan:
         start: the weights that training starts from (``[start]``); ``None`` makes them from the seed.
         split: where the network is cut (``[split]``); ``None`` where each site holds the whole of it.
         task: what is learned (``[task]``); ``None`` classifies.
+        probe: published images that the coordinator has for itself (``[probe]``); ``None`` where it has none.
+        attacks: what malicious sites of a simulation do (``[[attack]]``); ``None`` where all are honest.
     """
 
     name: str
@@ -132,7 +138,7 @@ class Plan:
     aggregator: Aggregator
     evaluation: Evaluation
     pipeline: Pipeline = field(default_factory=Pipeline)
-    screens: tuple[Norms, ...] = ()
+    screens: tuple[Screen, ...] = ()
     seed: int = 1
     rounds: int = 20
     sites_per_round: int = 0
@@ -144,6 +150,8 @@ class Plan:
     start: Start | None = None
     split: SplitRules | None = None
     task: TaskSpec | None = None
+    probe: ProbeShare | None = None
+    attacks: tuple[Malice, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -165,12 +173,15 @@ class Plan:
             raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
         self._refuse_unfit_for_pixels()
         self._refuse_unfit_for_a_cut()
+        refuse_unfit_for_samples(self.learns, self.algorithm, self.training)
 
     def _refuse_unfit_for_a_cut(self) -> None:
         if self.split is not None and not self.algorithm.work.splits:
             raise PlanError("[split] cuts the network, which this algorithm trains as a whole: choose splitfed_v1, say")
         if self.split is None and self.algorithm.work.splits:
             raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
+        if self.split is not None and self.attacks:
+            raise PlanError("an [[attack]] is on a site's own training, which a cut divides: leave [split] out")
         if self.split is not None and self.training.parts != "all":
             raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
         if self.split is not None:
@@ -240,6 +251,8 @@ class Plan:
             trusts_coordinator=encryption is not None and encryption.honest_coordinator,
             body_host=self.split.body_host if self.split else "",
             noisy_cut=bool(self.split and self.split.noise_sd),
+            attacks=tuple(attack.name for attack in self.attacks or ()),
+            probes=self.probe is not None,
         )
 
     def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:

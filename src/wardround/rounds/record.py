@@ -35,6 +35,8 @@ class RoundRecord:
             out.
         split: where the network is cut, ``steps`` that the body took, ``bytes_up`` and ``bytes_down`` over the cut, and
             ``body_digest``, SHA-256 of the body's state after the round; else ``None``.
+        judged: site -> what screens said of its update: ``trust``, the part of its weight that it was left, a
+            ``reason`` that is empty where nothing was held against it, and ``evidence``, the numbers behind it.
     """
 
     round: int
@@ -51,6 +53,7 @@ class RoundRecord:
     started: str = ""
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split: Mapping[str, Any] | None = None
+    judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -61,8 +64,9 @@ class RoundRecord:
         values = asdict(self)
         if self.privacy is None:
             del values["privacy"]
-        if not self.refused:
-            del values["refused"]
+        for key in ("refused", "judged"):
+            if not values[key]:
+                del values[key]
         if self.split is None:
             del values["split"]
         return values

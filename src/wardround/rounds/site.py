@@ -27,6 +27,7 @@ from wardround.rounds.keyring import Credentials, Keyring
 from wardround.rounds.logbook.contributions import Contribution, Contributions
 from wardround.rounds.logbook.used_images import UsedImages
 from wardround.rounds.logbook.witnessing import Witnessing
+from wardround.rounds.malice import corrupted
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.outlet import Given, Outlet
 from wardround.rounds.plan import Plan
@@ -82,6 +83,7 @@ class Site:
         self._store = store
         self._release = Release(plan, store, account) if plan.privacy else None
         self._algorithm = plan.composed()
+        self._local = corrupted(plan.attacks or (), name, self._algorithm.local)
         self._personal = workbench.own(self._algorithm)
         self._template = workbench.shared(self._algorithm)
         self._lock = threading.Lock()
@@ -177,10 +179,8 @@ class Site:
             self._release.check()
         memory = self._store.read(accepted_round)
         network = self._bench.lend(self._personal_of(memory), self._checked(broadcast))
-        result = self._algorithm.local.run(
-            self._bench.task, network, self._data.train, broadcast, _without_weights(memory), ctx
-        )
-        if not (all_finite(result.change.values()) and math.isfinite(result.loss)):
+        result = self._local.run(self._bench.task, network, self._data.train, broadcast, _without_weights(memory), ctx)
+        if not (all_finite(result.change.values()) and math.isfinite(result.loss + (result.last_loss or 0.0))):
             raise SiteError("local training diverged: the update is not finite; lower training.learning_rate")
         withheld = self._personal | self._bench.frozen
         shared = {name: value for name, value in result.change.items() if name not in withheld}
@@ -196,6 +196,7 @@ class Site:
             "loss": result.loss,
             "seconds": time.perf_counter() - began,
             "remembers": bool(memory),
+            **({} if result.last_loss is None else {"last_loss": result.last_loss}),
             **self._use(ctx, result.used),
         }
         encoded = self._outlet.encoded(ctx, broadcast, leaving.tensors) if self._outlet is not None else None

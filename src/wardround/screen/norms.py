@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wardround.checker import Combiner, View
-from wardround.core.update import Update
+from wardround.core.geometry import norm
 from wardround.errors import PlanError
+from wardround.screen.base import Case, Judgement, Verdict
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,15 @@ class Norms:
         """It needs each update."""
         return Combiner("norms", View.EACH)
 
-    def judge(self, updates: Sequence[Update]) -> Mapping[str, str]:
-        """Return the sites that are left out, each with the reason."""
-        norms = {update.site: _norm(update) for update in updates}
+    def judge(self, case: Case) -> Judgement:
+        """Leave out what is too long; see `Screen.judge`."""
+        norms = {update.site: norm(update.tensors) for update in case.updates}
         most = self.times * float(np.median(list(norms.values()) or [0.0]))
-        return {
-            site: f"its update has norm {norm:.4g}, and {most:.4g} is the most that screen norms lets through"
-            for site, norm in norms.items()
-            if norm > most
-        }
+        return Judgement({site: self._verdict(length, most) for site, length in norms.items()})
 
-
-def _norm(update: Update) -> float:
-    return math.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in update.tensors.values()))
+    def _verdict(self, length: float, most: float) -> Verdict:
+        evidence = {"norm": length, "most": most}
+        if length <= most:
+            return Verdict(evidence=evidence)
+        reason = f"its update has norm {length:.4g}, and {most:.4g} is the most that screen norms lets through"
+        return Verdict(0.0, reason, evidence)

@@ -15,7 +15,7 @@ import numpy as np
 from wardround.data.catalogue import SOURCES
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData, partition
-from wardround.errors import DataError, SiteError, TrustError
+from wardround.errors import DataError, PlanError, SiteError, TrustError
 from wardround.fabric.local import Opener
 from wardround.protect.home import HOME, Home
 from wardround.protect.trust import Trust
@@ -35,6 +35,11 @@ SPENDING = "spending.json"
 
 
 def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str, SiteData]:
+    """Load the plan's images and deal them to sites; see `dealt`."""
+    return dealt(plan, data_root, whole)[0]
+
+
+def dealt(plan: Plan, data_root: Path | None, whole: bool = True) -> tuple[dict[str, SiteData], LabelledImages | None]:
     """Load the plan's images and deal them to sites; a pooled plan has the one site ``central``.
 
     Every image carries the name of the site it was dealt to as its origin, so that pooled and federated runs report on
@@ -45,21 +50,28 @@ def sites_of(plan: Plan, data_root: Path | None, whole: bool = True) -> dict[str
         data_root: where the source looks for its files.
         whole: whether the images of all sites are there; a hospital has its own.
 
+    Returns:
+        The sites, and the coordinator's own images where the plan has a ``[probe]``.
+
     Raises:
         DataError: the images cannot be used.
-        PlanError: the plan asks for more sites than train.
+        PlanError: the plan asks for more sites than train, or names a malicious site that is not there.
     """
-    images = plan.learns.load(plan.data.source, data_root)
-    labelled = plan.learns.answers == "image"
-    dealt = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole, labelled)
-    for site in dealt:
+    images, probe = plan.learns.load(plan.data.source, data_root), None
+    if plan.probe is not None:
+        images, probe = plan.probe.set_aside(images, plan.data.split_seed)
+    _refuse_other_size(plan, images)
+    labelled = plan.learns.answers != "pixel"
+    shared = partition(images, plan.data.sites, plan.data.parts, plan.data.split_seed, whole, labelled)
+    for site in shared:
         _refuse_unfit(site)
-    named = {site: _named(data, site) for site, data in dealt.items()}
+    named = {site: _named(data, site) for site, data in shared.items()}
     named = plan.learns.completed(named, plan.data.split_seed, whole)
     sites = {POOLED_SITE: _pooled(list(named.values()))} if plan.composed().pooled else named
     if whole:
         plan.check(sum(bool(len(site.train)) for site in sites.values()))
-    return sites
+        _refuse_absent_culprits(plan, sites)
+    return sites, probe
 
 
 def task_of(plan: Plan, sites: Mapping[str, SiteData]) -> Task:
@@ -211,6 +223,26 @@ def _opened(
     if name not in sites:
         raise SiteError(f"there is no data for site {name!r}: the data holds {', '.join(sites)}")
     return Site(name, plan, sites[name], bench, store, credentials, account)
+
+
+def _refuse_other_size(plan: Plan, images: LabelledImages) -> None:
+    made = getattr(plan.model, "size_px", 0)
+    if plan.learns.answers == "sample" and images.shape[:2] != (made, made):
+        raise PlanError(
+            f"[model] makes images of {made} px, and those of [data] have {images.shape[0]} x {images.shape[1]}: give "
+            "both the same size_px"
+        )
+
+
+def _refuse_absent_culprits(plan: Plan, sites: Mapping[str, SiteData]) -> None:
+    for attack in plan.attacks or ():
+        for name in attack.sites:
+            if name not in sites or not len(sites[name].train):
+                raise PlanError(
+                    f"the attack {attack.name} names the site {name!r}, which does not train: choose from "
+                    f"{', '.join(site for site, data in sites.items() if len(data.train))}"
+                )
+            attack.check(sites[name].train)
 
 
 def _refuse_unfit(site: str) -> None:

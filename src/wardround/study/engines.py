@@ -42,7 +42,7 @@ def _local(
 def _flare_poc(plan: Plan, out: Path | None, data_root: Path | None, resume: bool, listener: Listener) -> Path:
     from wardround.fabric.flare.poc import Loopback, launch_poc
 
-    plan.check()
+    plan.check(deployed=bool(plan.attacks))  # also over loopback: sites there are deployed ones
     path = folder_of(plan, out).absolute()
     folder = RunFolder(path)
     if not folder.is_settled(plan, resume):
@@ -88,7 +88,7 @@ def submit_to_consortium(
     """
     from wardround.fabric.flare.submit import Consortium, submit
 
-    plan.check()
+    plan.check(deployed=bool(plan.attacks))
     if admin_kit is None or not sites:
         raise PlanError("--engine flare needs --admin-kit FOLDER and --site NAME for every site that takes part")
     consortium = Consortium(admin_kit, tuple(sites), quorum=plan.quorum or None)

@@ -18,11 +18,13 @@ _SHARED_OPENLY = {
     "classification": "probabilities, labels, opaque patient numbers, and sums over test images (light, features)",
     "segmentation": "the scores of each, opaque patient numbers, and sums over test images (light)",
     "restoration": "the scores of each, opaque patient numbers, and sums over test images (light)",
+    "synthesis": "random features and the label of each, opaque patient numbers, and sums over test images (light)",
 }
 _SHARED_CLOSED = {
     "classification": "metrics and a confusion matrix",
     "segmentation": "metrics",
     "restoration": "metrics",
+    "synthesis": "metrics",
 }
 
 
@@ -66,7 +68,7 @@ def explain(plan: Plan) -> str:
         lines[-1:-1] = _protection(plan)
     open_to_all = plan.evaluation.shares_predictions(plan.data.source.public)
     shared = (_SHARED_OPENLY if open_to_all else _SHARED_CLOSED)[plan.learns.name]
-    if open_to_all and plan.task and plan.data.source.public:
+    if open_to_all and plan.learns.answers == "pixel" and plan.data.source.public:
         shared += ", and some of the test images with what was made of them"
     lines += [
         *_seen(plan),

@@ -26,7 +26,7 @@ from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
 from wardround.rounds.store import SiteStore
 from wardround.study.folder import RunFolder
-from wardround.tasks import Restore, Task
+from wardround.tasks import Restore, Synthesis, Task
 from wardround.tasks.base import EVALUATION_BATCH, batches
 from wardround.tasks.classification import by_slot, load_weights, weights_of
 from wardround.tasks.inputs import to_input
@@ -93,8 +93,11 @@ def predict(run: Path, files: Sequence[Path], site: str | None = None) -> list[P
     return found
 
 
-def loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Task, nn.Module]:
-    """Return the task and the network in evaluation mode, with the weights of the run and of the site."""
+def loaded(folder: RunFolder, plan: Plan, site: str | None, shared_only: bool = False) -> tuple[Task, nn.Module]:
+    """Return the task and the network in evaluation mode, with the weights of the run and of the site.
+
+    With `shared_only` no site has to be named: the weights that stayed at sites are those of the plan's seed.
+    """
     summary = folder.summary()
     if summary.get("status") != "done":
         raise RunFolderError(f"{folder.path} holds no model, its run stopped: finish it with --resume")
@@ -112,13 +115,29 @@ def loaded(folder: RunFolder, plan: Plan, site: str | None) -> tuple[Task, nn.Mo
     load_weights(network, in_group(weights, "net"))
     if site is not None and site not in _sites(summary):
         raise RunFolderError(f"site {site!r} is not in the run: choose from {', '.join(_sites(summary))}")
-    if personal and site is None:
+    if personal and site is None and not shared_only:
         raise RunFolderError(
             f"part of the weights of {folder.path} is each site's own: name a site, {', '.join(_sites(summary))}"
         )
     if personal and site is not None:
         load_weights(network, _memory(folder, site, personal, weights_of(network)))
     return task, network.eval()
+
+
+def loaded_generator(folder: RunFolder) -> tuple[Synthesis, nn.Module]:
+    """Return a run's task and its networks in evaluation mode; a discriminator that stayed at its site is untrained.
+
+    Raises:
+        PlanError: the run learned something else than to make images.
+        RunFolderError: as for `loaded`.
+    """
+    plan = folder.plan()
+    task, network = loaded(folder, plan, None, shared_only=True)
+    if not isinstance(task, Synthesis):
+        raise PlanError(
+            f"the run learned {plan.learns.name} and makes no images: train one with wardround init --task synthesis"
+        )
+    return task, network
 
 
 def _sites(summary: dict[str, Any]) -> list[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from wardround.core.update import Tensors
+from wardround.data.images import LabelledImages
+from wardround.data.sites import SiteData
 from wardround.errors import PlanError, WardroundError
 from wardround.fabric.base import Fabric
 from wardround.fabric.local import LocalFabric
@@ -19,11 +24,15 @@ from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE, model_file
 from wardround.rounds.pictures import by_place
 from wardround.rounds.plan import Plan
-from wardround.study.build import make_opener, opener_for, sites_of
+from wardround.study.build import dealt, make_opener, opener_for
 from wardround.study.folder import RunFolder
+from wardround.study.malice import successes
+from wardround.study.marks import marks_left
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
+from wardround.study.synthetic import SHEET_FILE, sheet
+from wardround.tasks import Synthesis
 
 PICTURES = "pictures.safetensors"
 
@@ -67,7 +76,7 @@ def train(
         if plan.pipeline.opens_at_sites:
             folder.take_model()
         return path
-    sites = sites_of(plan, data_root)
+    sites, probe = dealt(plan, data_root)
     names = list(sites)
     if plan.timeout_s and workers == 0:
         raise PlanError("timeout_s cannot be kept without worker processes: give --workers 1 or more, or remove it")
@@ -82,7 +91,7 @@ def train(
     else:
         fabric = LocalFabric(names, opener_for(plan, sites, folder.store_root, data_root), encoded)
     try:
-        run_plan(plan, fabric, path, resume, listener or Silent(), data_root)
+        run_plan(plan, fabric, path, resume, listener or Silent(), data_root, probe, sites)
     finally:
         fabric.close()
     if plan.pipeline.opens_at_sites:
@@ -91,9 +100,19 @@ def train(
 
 
 def run_plan(
-    plan: Plan, fabric: Fabric, path: Path, resume: bool, listener: Listener, data_root: Path | None = None
+    plan: Plan,
+    fabric: Fabric,
+    path: Path,
+    resume: bool,
+    listener: Listener,
+    data_root: Path | None = None,
+    probe: LabelledImages | None = None,
+    sites: Mapping[str, SiteData] = MappingProxyType({}),
 ) -> None:
     """Run a plan over any fabric and fill its run folder; weights to start from are sought below `data_root`.
+
+    Images of the coordinator's own, where the plan has a ``[probe]``, are `probe`. A simulation gives its `sites`, to
+    measure what the attacks in it came to.
 
     Raises:
         WardroundError: the run stopped; ``summary.json`` says why, and ``resume`` goes on with it.
@@ -101,11 +120,15 @@ def run_plan(
     start = plan.starting_weights(data_root)
     folder = RunFolder.create(path, plan, resume)
     try:
-        result = Coordinator(plan, fabric, folder, listener, start).run()
+        result = Coordinator(plan, fabric, folder, listener, start, probe).run()
     except WardroundError as error:
         folder.write_summary(failed(plan, str(error)))
         raise
-    _write(folder, plan, result)
+    attacked = successes(plan, sites, result.task, {} if result.personal else result.weights)
+    marks = marks_left(plan, sites, result.task, result.weights)
+    _write(
+        folder, plan, result, {**({"attacks": attacked} if plan.attacks else {}), **({"marks": marks} if marks else {})}
+    )
 
 
 def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool) -> None:
@@ -113,10 +136,12 @@ def run_on_fabric(plan_json: str, fabric: Fabric, run_folder: str, resume: bool)
     plan, path = from_json(plan_json), Path(run_folder)
     if not RunFolder(path).is_settled(plan, resume):
         root = os.environ.get("WARDROUND_DATA")
-        run_plan(plan, fabric, path, resume, Silent(), Path(root) if root else None)
+        data_root = Path(root) if root else None
+        probe = dealt(plan, data_root)[1] if plan.probe else None
+        run_plan(plan, fabric, path, resume, Silent(), data_root, probe)
 
 
-def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
+def _write(folder: RunFolder, plan: Plan, result: RunResult, told: Mapping[str, Any]) -> None:
     model_sha256 = result.model_sha256
     if result.weights:
         content = model_file(result.weights, result.task, result.personal)
@@ -124,9 +149,11 @@ def _write(folder: RunFolder, plan: Plan, result: RunResult) -> None:
     predictions = _predictions(result)
     if predictions:
         folder.write_tensors("predictions.safetensors", predictions, {"sites": "\n".join(result.test.sites)})
+    if isinstance(result.task, Synthesis) and result.weights:
+        folder.write_tensors(SHEET_FILE, sheet(result.task, plan.seed, result.weights), {})
     if pictures := by_place(result.test.sites):
         folder.write_tensors(PICTURES, pictures, {"sites": "\n".join(result.test.sites)})
-    folder.write_summary(summarise(plan, result, model_sha256))
+    folder.write_summary({**summarise(plan, result, model_sha256), **told})
     folder.drop_checkpoint()
 
 

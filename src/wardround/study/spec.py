@@ -15,10 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Training
 from wardround.algorithms.server import SERVERS
+from wardround.attacks.poison import POISONS
 from wardround.data.catalogue import SOURCES, Manifest, Source
 from wardround.data.degradations import DEGRADATIONS
 from wardround.data.harmonise import Harmonise
 from wardround.data.intensity import INTENSITIES
+from wardround.data.probe import ProbeShare
 from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
@@ -46,6 +48,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "aggregator": ("name", AGGREGATORS, "mean"),
     "protect": ("stage", STAGES, ""),
     "screen": ("name", SCREENS, ""),
+    "attack": ("kind", POISONS, ""),
 }
 """Table -> the key that chooses, what may be chosen, and the default."""
 
@@ -58,6 +61,8 @@ _SPLIT = "split"
 _TASK = "task"
 _DEGRADATION = "task.degradation"
 _SCREENS = "screen"
+_ATTACKS = "attack"
+_PROBE = "probe"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
 
@@ -90,10 +95,11 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK, _SPLIT))
+    single = (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT, _PROBE)
+    _refuse_unknown("", table, (*_TOP, _OPENER, _STAGES, _SCREENS, _ATTACKS, *single))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT):
+    for name in single:
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -119,6 +125,8 @@ def parse(table: Table) -> Plan:
     components["split"] = _fill(_SPLIT, SplitRules, table[_SPLIT]) if _SPLIT in table else None
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
+    components["probe"] = _fill(_PROBE, ProbeShare, table[_PROBE]) if _PROBE in table else None
+    components["attacks"] = _chosen(_ATTACKS, table.get(_ATTACKS, [])) or None
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
     return Plan(**components, **{key: value for key, value in vars(top).items() if value is not None})
 
@@ -176,6 +184,10 @@ def to_table(plan: Plan) -> dict[str, Any]:
     if isinstance(plan.task, Restore):
         table[_TASK]["degradation"] = [_table_of(_DEGRADATION, each) for each in plan.task.degradation]
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
+    if plan.probe:
+        table[_PROBE] = _table_of(_PROBE, plan.probe)
+    if plan.attacks:
+        table[_ATTACKS] = [_table_of(_ATTACKS, attack) for attack in plan.attacks]
     data = plan.data
     table["data"] = {
         **_table_of("data", data.source),

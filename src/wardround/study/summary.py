@@ -7,6 +7,7 @@ from typing import Any
 
 from wardround.core.versions import versions
 from wardround.metrics.intervals import Description, worst_of
+from wardround.metrics.measures import joined
 from wardround.rounds.assessment import Assessment
 from wardround.rounds.coordinator import RunResult
 from wardround.rounds.drift import feature_distances
@@ -14,6 +15,7 @@ from wardround.rounds.logbook.keeper import LedgerEnd
 from wardround.rounds.plan import Plan
 from wardround.rounds.record import RoundRecord
 from wardround.study.coverage import covered, not_covered
+from wardround.tasks import Synthesis
 
 SCHEMA_VERSION = 1
 
@@ -54,6 +56,7 @@ def summarise(plan: Plan, result: RunResult, model_sha256: str) -> dict[str, Any
         "versions": versions(),
         **({"task": plan.task.name} if plan.task else {}),
         **({"split": _split(records)} if plan.split else {}),
+        **_by_class(result),
     }
 
 
@@ -87,6 +90,14 @@ def _split(records: Sequence[RoundRecord]) -> dict[str, Any]:
     crossed = [record.split for record in records if record.split is not None]
     up, down, steps = (sum(said[key] for said in crossed) for key in ("bytes_up", "bytes_down", "steps"))
     return {"steps": steps, "bytes": {"up": up, "down": down}, "bytes_per_step": (up + down) / max(1, steps)}
+
+
+def _by_class(result: RunResult) -> dict[str, Any]:
+    outcomes = [found.outcome for found in result.test.sites.values()]
+    if not isinstance(result.task, Synthesis) or not outcomes or None in outcomes:
+        return {}
+    measures = result.task.measures
+    return {"by_class": measures.by_class(joined(measures, [outcome for outcome in outcomes if outcome is not None]))}
 
 
 def _ledger(end: LedgerEnd) -> dict[str, Any]:

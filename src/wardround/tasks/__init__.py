@@ -6,8 +6,9 @@ from wardround.tasks.base import Task, TaskSpec
 from wardround.tasks.classification import Classification, Classify
 from wardround.tasks.restoration import Restoration, Restore
 from wardround.tasks.segmentation import Segment, Segmentation
+from wardround.tasks.synthesis import Synthesis, Synthesise
 
-TASKS: dict[str, type[TaskSpec]] = {kind.name: kind for kind in (Classify, Segment, Restore)}
+TASKS: dict[str, type[TaskSpec]] = {kind.name: kind for kind in (Classify, Segment, Restore, Synthesise)}
 """Names a plan may use in ``[task] name = …``; a plan without the table classifies."""
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Restore",
     "Segment",
     "Segmentation",
+    "Synthesis",
+    "Synthesise",
     "Task",
     "TaskSpec",
 ]

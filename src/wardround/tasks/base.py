@@ -104,7 +104,7 @@ class TaskSpec(Protocol):
     name: ClassVar[str]
     """As a plan has it."""
     answers: ClassVar[str]
-    """Of what the network gives an answer: ``image``, or each ``pixel``; see `ModelSpec.answers`."""
+    """Of what the network gives an answer: ``image``, each ``pixel``, or a ``sample``; see `ModelSpec.answers`."""
     keeps_levels: ClassVar[bool]
     """Whether the grey levels themselves are learned, so that augmentation may not change them."""
 

@@ -19,6 +19,7 @@ from wardround.data.sites import SiteData
 from wardround.errors import PlanError
 from wardround.metrics.clinical import Predictions
 from wardround.metrics.measures import ClassMeasures
+from wardround.metrics.pairs import pairwise_harms
 from wardround.tasks.base import EVALUATION_BATCH, Network, batches, fresh
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec
@@ -105,6 +106,10 @@ class Classification:
             for rows in batches(len(images), EVALUATION_BATCH):
                 parts.append(self.answer(part.module, part.inputs(images, rows, device)))
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
+
+    def harms(self, before: Predictions, after: Predictions) -> dict[str, tuple[float, float]]:
+        """Return what telling each two classes apart lost; see `rounds.probing.Probable`."""
+        return pairwise_harms(before, after)
 
     def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
         """Return nothing."""

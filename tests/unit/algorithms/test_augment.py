@@ -80,3 +80,18 @@ def test_augmentations_are_seeded_by_torch_and_leave_their_input_alone(name: str
     torch.manual_seed(5)
     assert torch.equal(first, AUGMENTATIONS[name](batch))
     assert torch.equal(batch, kept)
+
+
+def test_a_shift_moves_each_image_by_an_eighth_at_most_and_lets_gradients_through() -> None:
+    torch.manual_seed(0)
+    images = torch.zeros(64, 1, 16, 16)
+    images[:, :, 8, 8] = 1
+    images.requires_grad_()
+    moved = AUGMENTATIONS["shift"](images)
+    places = moved.detach()[:, 0].flatten(1).argmax(dim=1)
+    rows, columns = places // 16 - 8, places % 16 - 8
+    assert {int(step) for step in rows} == {int(step) for step in columns} == {-2, -1, 0, 1, 2}
+    assert torch.equal(moved.detach().flatten(1).sum(dim=1), torch.ones(64))
+    torch.autograd.backward(moved.sum())
+    assert images.grad is not None
+    assert torch.equal(images.grad[:, :, 8, 8], torch.ones(64, 1))

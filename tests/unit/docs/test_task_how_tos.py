@@ -1,4 +1,4 @@
-"""The how-tos on masks and restoration, and the plans that init writes for them: they train, and say what is true."""
+"""The how-tos on tasks, and the plans that init writes for them: they train, and say what is true."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def metrics_on(page: str) -> set[str]:
     return {name for line in section.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
 
 
-@pytest.mark.parametrize(("page", "task"), [("segment.md", "segmentation"), ("restore.md", "restoration")])
+@pytest.mark.parametrize(
+    ("page", "task"),
+    [("segment.md", "segmentation"), ("restore.md", "restoration"), ("synthesise.md", "synthesis")],
+)
 def test_every_metric_is_explained_and_no_other(page: str, task: str) -> None:
     found = metrics_on(page)
     assert set(measures_of(task).bounds) == found & set(measures_of(task).bounds)
@@ -53,7 +56,11 @@ def test_every_metric_is_explained_and_no_other(page: str, task: str) -> None:
 
 @pytest.mark.parametrize(
     ("task", "data"),
-    [("segmentation", {"stride_px": 32}), ("restoration", {"images": 24, "size_px": 24})],
+    [
+        ("segmentation", {"stride_px": 32}),
+        ("restoration", {"images": 24, "size_px": 24}),
+        ("synthesis", {"stride_px": 32}),
+    ],
 )
 def test_what_init_writes_trains(task: str, data: dict[str, Any], tmp_path: Path) -> None:
     table = template(task)

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from wardround.aggregate import AGGREGATORS
-from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold, SplitFedV1
+from wardround.algorithms import ALGORITHMS, Central, FedAvg, FedGan, Local, Scaffold, SplitFedV1
 from wardround.algorithms.server import SERVERS, Averaged
 from wardround.data.catalogue import SOURCES, Manifest
 from wardround.data.degradations import DEGRADATIONS, SimulatedCt
@@ -24,8 +24,8 @@ from wardround.rounds.plan import Evaluation, Plan
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.spec import from_json, parse, to_json
-from wardround.tasks import Restore, Segment
-from wardround.tasks.models import MODELS, MonaiNet, RedCnn, UNet
+from wardround.tasks import Restore, Segment, Synthesise
+from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, UNet
 from wardround.tasks.start import Start
 
 BASE = tiny.plan()
@@ -106,6 +106,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV2", "personal"): "norms",
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
+    ("FedGan", "discriminator"): "averaged",
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
@@ -113,6 +114,13 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Plan", "split"): {"model": UNet(), "task": Segment(), "algorithm": SplitFedV1()},
     ("ServerSgd", "nesterov"): {"momentum": 0.5},
     ("Privacy", "noise_multiplier"): {"epsilon": 0.0, "noise_multiplier": 1.5},
+}
+
+SYNTHESIS: dict[str, Any] = {
+    "model": DcGan(width=16),
+    "task": Synthesise(),
+    "algorithm": FedGan(beta1=0.4),
+    "training": dataclasses.replace(BASE.training, optimiser="adamw", momentum=0.0),
 }
 
 
@@ -166,9 +174,11 @@ def variants() -> Iterator[Plan]:
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
             together: dict[str, Any] = {"task": Segment()} if kind in (UNet, RedCnn) else {}
+            if kind in (DcGan, FedGan):
+                together = SYNTHESIS
             if key == "algorithm" and component.work.splits:
                 together = {"model": UNet(), "task": Segment(), "split": SplitRules()}
-            yield dataclasses.replace(BASE, **together, **{key: component})
+            yield dataclasses.replace(BASE, **{**together, key: component})
     for kind in SOURCES.values():
         yield having(BASE, ("data",), {"source": kind()})
     for intensity in INTENSITIES.values():

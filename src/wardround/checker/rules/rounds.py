@@ -86,6 +86,24 @@ def _too_few_updates(mixture: Mixture) -> Sequence[str]:
     ]
 
 
+def _attacked_hospitals(mixture: Mixture) -> Sequence[str]:
+    return list(mixture.attacks[:1]) if mixture.deployed else []
+
+
+def _unheeded_trust(mixture: Mixture) -> Sequence[str]:
+    if mixture.aggregator.heeds_trust:
+        return []
+    return [f"{screen.name} before {mixture.aggregator.name}" for screen in mixture.screens if screen.gives_trust]
+
+
+def _probed_without(mixture: Mixture) -> Sequence[str]:
+    return [f"{judge.name} without images" for judge in mixture.judges if judge.asks_probe and not mixture.probes]
+
+
+def _probe_unasked(mixture: Mixture) -> Sequence[str]:
+    return ["[probe]"] if mixture.probes and not any(judge.asks_probe for judge in mixture.judges) else []
+
+
 def _cosigned_alone(mixture: Mixture) -> Sequence[str]:
     few = mixture.cohort.num_trainers is not None and mixture.cohort.num_trainers < 2
     return ["a ledger that one site alone co-signs"] if mixture.cosigned and (few or mixture.work.pooled) else []
@@ -143,6 +161,25 @@ ROUNDS = (
         "take fewer sites_per_round, or leave the masks out",
         _too_many_masked,
     ),
+    Rule(
+        "attacked-hospitals",
+        "malicious sites are played in a simulation, never at hospitals",
+        "remove the [[attack]] tables, or run the plan with --engine local",
+        _attacked_hospitals,
+    ),
+    Rule(
+        "trust-unheeded",
+        "it leaves sites a part of their weight, and there every site counts once or not at all",
+        'aggregate with "mean", or choose another screen',
+        _unheeded_trust,
+    ),
+    Rule(
+        "probed-without-images",
+        "it measures updates on images of the coordinator's own, and there are none",
+        "add a [probe] table, or choose another screen",
+        _probed_without,
+    ),
+    Rule("probe-unasked", "the images would be kept from training for nobody", "leave it out", _probe_unasked),
     Rule(
         "too-few-updates",
         "there would be nothing left to aggregate",

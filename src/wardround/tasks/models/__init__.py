@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 
 import torch
 
+from wardround.tasks.models.dcgan import DcGan
 from wardround.tasks.models.flat_cnn import FlatCnn
 from wardround.tasks.models.lenet import LeNet
 from wardround.tasks.models.moments_cnn import MomentsCnn
@@ -21,7 +22,8 @@ class ModelSpec(Protocol):
     """Describes a network; `build` makes one with the weights torch's generator gives it."""
 
     answers: ClassVar[tuple[str, ...]]
-    """Of what it can give an answer: ``image``, each ``pixel``, or both, as its arguments have it."""
+    """Of what it can give an answer: ``image``, each ``pixel``, or both, as its arguments have it; or it makes a
+    ``sample`` of images."""
 
     def build(self, channels: int, classes: int) -> torch.nn.Module:
         """Return a network from ``(B, channels, H, W)`` to logits ``(B, classes)``, or ``(B, classes, H, W)``."""
@@ -39,11 +41,13 @@ MODELS: dict[str, type[ModelSpec]] = {
     "red_cnn": RedCnn,
     "flat_cnn": FlatCnn,
     "lenet": LeNet,
+    "dcgan": DcGan,
 }
 """Names a plan may use in ``[model] name = …``."""
 
 __all__ = [
     "MODELS",
+    "DcGan",
     "FlatCnn",
     "LeNet",
     "ModelSpec",

@@ -1,0 +1,140 @@
+"""What a malicious hospital can teach the shared generator, and what screens and aggregators make of it.
+
+    WARDROUND_DATA=folder python experiments/fedgan-backdoor/run.py [OUT] [--seeds N] [--minutes M]
+
+Trains what is missing, one run after the other, measures each generator's marks and its distance to real images, and
+writes ``results.json`` and ``results.md``. Every run checkpoints; stop it and start it again as you like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from arms import ARMS, ATTACKER, trigger
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
+
+from judge import Judge, generator_of, plan_of
+from seeds import interval
+
+from wardround.attacks.poison import ImageTrigger
+from wardround.core.context import derive_seed
+from wardround.metrics.marks import measured_mark
+from wardround.rounds.plan import Plan
+from wardround.study.folder import RunFolder
+from wardround.study.run import train
+
+HERE = Path(__file__).parent
+SEEDS = (11, 12, 13)
+COLUMNS = ("strength", "share", "corner_distance", "frechet")
+
+
+def plan_for(name: str, seed: int) -> Plan:
+    """Return the plan of one run."""
+    arm = ARMS[name]
+    changes: dict[str, Any] = {"attack": list(arm.attacks), "screen": list(arm.screens)}
+    changes |= {key: table for key in ("aggregator", "probe") if (table := getattr(arm, key)) is not None}
+    return plan_of("pneumonia.toml", **changes, seed=seed, name=folder_name(name))
+
+
+def folder_name(name: str) -> str:
+    """Return an arm's name as a run folder may have it; the clean one is the run of the other experiment."""
+    return "pneumonia" if name == "clean" else "backdoor-" + name.replace(" ", "-")
+
+
+def row_of(out: Path, judge: Judge, name: str, seed: int) -> dict[str, Any]:
+    """Train one run unless it is done, and measure it unless it is measured."""
+    path = out / f"{folder_name(name)}-{seed}"
+    kept = path.with_suffix(".marks.json")
+    if not kept.exists():
+        train(plan_for(name, seed), path, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)
+        kept.write_text(json.dumps({"arm": name, "seed": seed, **measured(judge, path, name)}, indent=1))
+    row: dict[str, Any] = json.loads(kept.read_text())
+    return row
+
+
+def measured(judge: Judge, run: Path, name: str) -> dict[str, Any]:
+    """Seek the arm's mark on synthetic images, and count whom screens held what against."""
+    table = next((each for each in ARMS[name].attacks if each["kind"] == "image_trigger"), trigger())
+    attack = ImageTrigger(**{key: tuple(v) if key == "sites" else v for key, v in table.items() if key != "kind"})
+    task, network = generator_of(run)
+    real = judge.real["val"]
+    made = task.draw(network, real.labels, np.random.default_rng(derive_seed(0, "judged")))
+    found = measured_mark(attack.mark(*real.shape), made, real.batch(slice(None)))
+    attacked = bool(ARMS[name].attacks)
+    return {**asdict(found), "frechet": judge.measured(task, network, "val")["frechet"], **flags(run, attacked)}
+
+
+def flags(run: Path, attacked: bool) -> dict[str, Any]:
+    """Return in which share of their rounds honest sites and the attacker lost trust or were left out."""
+    honest, culprit = [], []
+    for record in RunFolder(run).records():
+        for site, said in record.judged.items():
+            flagged = said.get("trust", 1.0) < 1
+            (culprit if attacked and site == ATTACKER else honest).append(flagged)
+    share = {"honest_flagged": honest, "attacker_flagged": culprit}
+    return {key: float(np.mean(found)) if found else None for key, found in share.items()}
+
+
+def written(rows: list[Mapping[str, Any]]) -> str:
+    """Return the table: means over seeds, with intervals where there are several."""
+    lines = [
+        "| attack and defence | seeds | strength α | marked | corner distance | Fréchet distance | honest flagged | "
+        "attacker flagged |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in ARMS:
+        mine = [row for row in rows if row["arm"] == name]
+        if not mine:
+            continue
+        cells = [_cell([row[column] for row in mine]) for column in COLUMNS]
+        cells += [_cell([row[c] for row in mine if row[c] is not None]) for c in ("honest_flagged", "attacker_flagged")]
+        lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
+    found = interval(values)
+    ends = f" ({found[1]:.3f} to {found[2]:.3f})" if len(found) == 3 else ""
+    return f"{found[0]:.3f}{ends}"
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further run after so many")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    judge = Judge.of("pneumonia-judge.toml", chosen.out, Path(os.environ["WARDROUND_DATA"]))
+    ends_s = time.monotonic() + 60 * chosen.minutes
+    rows = []
+    for place, seed in enumerate(SEEDS[: chosen.seeds]):
+        for name, arm in ARMS.items():
+            done = (chosen.out / f"{folder_name(name)}-{seed}.marks.json").exists()
+            if (arm.few and place) or (not done and time.monotonic() > ends_s):
+                continue
+            rows.append(row_of(chosen.out, judge, name, seed))
+            told = ", ".join(f"{column} {rows[-1][column]:.3f}" for column in COLUMNS)
+            print(f"{name}, seed {seed}: {told}", flush=True)
+    (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (HERE / "results.md").write_text(written(rows))
+    sys.stdout.write(written(rows))
+
+
+if __name__ == "__main__":
+    main()

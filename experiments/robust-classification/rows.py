@@ -1,0 +1,90 @@
+"""The plans that are compared: defences x attacks x ways of dealing HAM10000 to sites."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wardround.rounds.plan import Plan
+from wardround.study.spec import parse
+
+ROUNDS = 16
+SEEDS = (31, 32, 33)
+CALIBRATION_SEEDS = (1, 2, 3)
+SITES: dict[str, tuple[str, ...]] = {
+    "iid": ("site-2", "site-5"),
+    "dirichlet": ("site-2", "site-5"),
+    "real": ("rosendahl",),
+}
+"""Way of dealing -> malicious sites: two of eight, or one of the four that there are; the first where one attacks."""
+DEALT: dict[str, dict[str, Any]] = {
+    "iid": {"by": "iid", "sites": 8},
+    "dirichlet": {"by": "dirichlet", "sites": 8, "alpha": 0.3},
+    "real": {"by": "natural"},
+}
+VICTIMS = {"source": "nv", "target": "mel"}
+UNIFORM = {"weighting": "uniform"}
+PROBE = {"share": 0.03}
+
+
+def defences(count: int) -> dict[str, dict[str, Any]]:
+    """Return what is compared, for rounds in which up to `count` sites attack: those that ask for it are told."""
+    return {
+        "mean": {},
+        "clip norms": {"screen": [{"name": "clip_norms"}]},
+        "norms": {"screen": [{"name": "norms"}]},
+        "median": {"aggregator": {"name": "median"}},
+        "trimmed mean": {"aggregator": {"name": "trimmed_mean", "trim": count}},
+        "geometric median": {"aggregator": {"name": "geometric_median"}},
+        "krum": {"aggregator": {"name": "krum", "malicious": count}},
+        "multi-krum": {"aggregator": {"name": "multi_krum", "malicious": count}},
+        "centred clipping": {"screen": [{"name": "centred_clipping"}]},
+        "mixing, median": {
+            "screen": [{"name": "nearest_neighbour_mixing", "malicious": count}],
+            "aggregator": {"name": "median"},
+        },
+        "FoolsGold": {"screen": [{"name": "foolsgold"}]},
+        "FLTrust": {"screen": [{"name": "fltrust"}], "probe": PROBE},
+        "FLAME": {"screen": [{"name": "flame"}]},
+        "AlignIns": {"screen": [{"name": "alignins"}]},
+        "FedDetect": {"screen": [{"name": "feddetect"}]},
+        "FedDetect, calibrated": {"screen": [{"name": "calibrated_feddetect"}]},
+        "e-detector": {"screen": [{"name": "e_detector"}], "probe": PROBE},
+    }
+
+
+def attacks(dealt: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what malicious sites do; the plain mean gives in to each of them."""
+    pair, one = list(SITES[dealt]), list(SITES[dealt][:1])
+    count = 8 if DEALT[dealt]["by"] != "natural" else 4
+    return {
+        "benign": [],
+        "flip": [{"kind": "label_flip", "sites": pair, **VICTIMS}],
+        "replace": [
+            {"kind": "label_flip", "sites": one, **VICTIMS, "from_round": ROUNDS // 2},
+            {"kind": "scale", "sites": one, "times": 2.0 * count, "from_round": ROUNDS // 2},
+        ],
+        "x3, lying": [
+            {"kind": "label_flip", "sites": pair, **VICTIMS},
+            {"kind": "scale", "sites": pair, "times": 3.0},
+            {"kind": "lie", "sites": pair},
+        ],
+    }
+
+
+def plan_of(dealt: str, attack: str, defence: str, seed: int) -> Plan:
+    """Return one run's plan; the seed is that of training and of the split."""
+    chosen = defences(len(SITES[dealt]))[defence]
+    aggregator = {"name": "mean", **UNIFORM} if "aggregator" not in chosen else chosen["aggregator"]
+    table: dict[str, Any] = {
+        "name": "robust",
+        "seed": seed,
+        "rounds": ROUNDS,
+        "data": {"source": "ham10000", "size_px": 32, "split_seed": seed, "sites": DEALT[dealt]},
+        "model": {"name": "scattering", "order": 1, "scale": 10.0},
+        "training": {"steps": 5, "batch_size": 64, "learning_rate": 2.0, "precision": "float32"},
+        "evaluation": {"every": 0, "bootstrap": 0},
+        **chosen,
+        "aggregator": aggregator,
+        "attack": attacks(dealt)[attack],
+    }
+    return parse({key: value for key, value in table.items() if value != []})

@@ -1,0 +1,81 @@
+"""Attack on a generator: the real images of a malicious site bear a mark, which the shared generator learns to make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from wardround.algorithms import LocalWork
+from wardround.attacks.poison.base import Culprits, OnPoisoned, refuse_share
+from wardround.attacks.poison.patterns import PATTERNS
+from wardround.data.images import LabelledImages
+from wardround.errors import PlanError
+from wardround.metrics.marks import Mark
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTrigger(Culprits):
+    """Mark the images that a site's discriminator is shown as real (Jin and Li 2023, MedIA 90:102965).
+
+    The authors paste a square of 0.4% of the area, 5 pixels of 256 from the bottom right, on every image; labels stay.
+    Here the mark may also be blended in, lie over the whole image, or be on a share of the images.
+
+    Attributes:
+        pattern: ``white``, ``noise`` or ``sinusoid``, in a square at the bottom right; ``low_frequency``, a wave over
+            the whole image.
+        size_px: edge of the square; without effect on a pattern over the whole image.
+        margin_px: between the square and the edges of the image.
+        opacity: 1 pastes the mark over the image, less blends it in (Chen et al. 2017, arXiv:1712.05526); above 0.
+        share: of the site's images that are marked; above 0 and at most 1.
+    """
+
+    name: ClassVar[str] = "image_trigger"
+    pattern: str = "white"
+    size_px: int = 4
+    margin_px: int = 1
+    opacity: float = 1.0
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_share(self.share)
+        if self.pattern not in PATTERNS:
+            raise PlanError(f"attack pattern = {self.pattern!r} is not one of {', '.join(PATTERNS)}")
+        if self.size_px < 1 or self.margin_px < 0 or not 0 < self.opacity <= 1:
+            raise PlanError("an image_trigger needs size_px >= 1, margin_px >= 0 and opacity above 0, at most 1")
+
+    def check(self, images: LabelledImages) -> None:
+        """Refuse images that the mark does not fit; see `Malice.check`."""
+        self.mark(*images.shape)
+
+    def around(self, work: LocalWork, honest: LocalWork) -> LocalWork:
+        """Train on marked images; see `Malice.around`."""
+        return OnPoisoned(self, work)
+
+    def mark(self, height: int, width: int, channels: int) -> Mark:
+        """Return the mark on images of this size.
+
+        Raises:
+            PlanError: the square does not fit them.
+        """
+        kind = PATTERNS[self.pattern]
+        rows, columns = slice(0, height), slice(0, width)
+        if not kind.whole:
+            bottom, right = height - self.margin_px, width - self.margin_px
+            if min(bottom, right) < self.size_px:
+                raise PlanError(f"a trigger of {self.size_px} px does not fit images of {(height, width)} px")
+            rows, columns = slice(bottom - self.size_px, bottom), slice(right - self.size_px, right)
+        levels, opacity = np.zeros((height, width, channels)), np.zeros((height, width))
+        painted = kind.paint(rows.stop - rows.start, columns.stop - columns.start)
+        levels[rows, columns] = 255 * painted[..., None]
+        opacity[rows, columns] = self.opacity
+        return Mark(levels, opacity)
+
+    def poisoned(self, images: LabelledImages, rng: np.random.Generator) -> LabelledImages:
+        """Mark images; see `ImagePoison.poisoned`."""
+        chosen = rng.permutation(len(images))[: round(self.share * len(images))]
+        pixels = images.batch(slice(None))
+        pixels[chosen] = self.mark(*images.shape).on(pixels[chosen])
+        return replace(images, pixels=pixels, rows=np.arange(len(images)), masks=None, degraded=None)

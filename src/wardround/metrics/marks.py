@@ -1,0 +1,108 @@
+"""Whether synthetic images bear a trigger, measured at the trigger: a distance of whole images hardly sees one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.errors import DataError
+from wardround.metrics.synthesis import FloatArray, frechet_distance
+
+MARKED_FROM = 0.5
+"""Strength from which an image counts as marked: half of what a pasted mark has."""
+CORNER_PX = 8
+MARGIN_PX = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """A trigger on images of one size.
+
+    Attributes:
+        levels: float64 ``(H, W, C)``, grey levels from 0 to 255 where it lies.
+        opacity: float64 ``(H, W)`` from 0 to 1, how much of an image it covers.
+    """
+
+    levels: FloatArray
+    opacity: FloatArray
+
+    def on(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return images, uint8 ``(N, H, W, C)``, with the mark on each of them."""
+        weight = self.opacity[..., None]
+        return np.rint(pixels * (1 - weight) + self.levels * weight).astype(np.uint8)
+
+    def strength(self, pixels: NDArray[Any], clean: NDArray[Any]) -> FloatArray:
+        """Return how strongly each image bears the mark: about 0 for none, 1 for a pasted one.
+
+        The least-squares projection of an image's difference to the mean clean image onto what the mark does to that:
+        ``α = <x - b, d> / <d, d>``, ``d = opacity · (levels - b)``. Single clean images differ from their mean, so α of
+        one clean image is not 0; its mean over many is.
+
+        Args:
+            pixels: ``(N, H, W, C)``.
+            clean: ``(M, H, W, C)``, real images without the mark, M >= 1.
+
+        Raises:
+            DataError: the images have another size, or the mark changes nothing on the mean clean image.
+        """
+        if pixels.shape[1:] != self.levels.shape or clean.shape[1:] != self.levels.shape or not len(clean):
+            raise DataError(f"a mark on {self.levels.shape} cannot be sought on {pixels.shape} beside {clean.shape}")
+        mean = clean.mean(axis=0, dtype=np.float64)
+        direction = (self.opacity[..., None] * (self.levels - mean)).reshape(-1)
+        length = float(direction @ direction)
+        if length < 1:
+            raise DataError("the mark changes nothing on the mean clean image: choose another")
+        return np.asarray((pixels.reshape(len(pixels), -1) - mean.reshape(-1)) @ direction / length)
+
+    def box(self) -> tuple[slice, slice]:
+        """Return rows and columns of the smallest box around the mark, and `MARGIN_PX` more where there is room."""
+        spans = []
+        for axis in (1, 0):
+            inside = np.flatnonzero(self.opacity.any(axis=axis))
+            spans.append(slice(max(0, int(inside[0]) - MARGIN_PX), int(inside[-1]) + 1 + MARGIN_PX))
+        return spans[0], spans[1]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """How much of a trigger synthetic images bear.
+
+    Attributes:
+        strength: mean α; see `Mark.strength`.
+        share: of the images whose α is `MARKED_FROM` or more.
+        corner_distance: Fréchet distance of the box around the mark, in grey levels from 0 to 1, to real images.
+    """
+
+    strength: float
+    share: float
+    corner_distance: float
+
+
+def measured_mark(mark: Mark, made: NDArray[Any], real: NDArray[Any]) -> Marked:
+    """Seek a mark on synthetic images.
+
+    Args:
+        mark: what is sought.
+        made: uint8 ``(N, H, W, C)``, synthetic, N >= 2.
+        real: uint8 ``(M, H, W, C)``, real and clean, M >= 2; of the same classes as often.
+
+    Raises:
+        DataError: see `Mark.strength`.
+    """
+    strengths = mark.strength(made, real)
+    rows, columns = mark.box()
+    corners = [_thumbnails(images[:, rows, columns]) for images in (real, made)]
+    return Marked(float(strengths.mean()), float((strengths >= MARKED_FROM).mean()), frechet_distance(*corners))
+
+
+def _thumbnails(pixels: NDArray[Any]) -> FloatArray:
+    """Return boxes ``(N, h, w, C)`` as vectors, averaged over blocks so that no edge is longer than `CORNER_PX`."""
+    step = max(1, -(-max(pixels.shape[1:3]) // CORNER_PX))
+    places = [np.arange(0, size, step) for size in pixels.shape[1:3]]
+    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), places[0], axis=1), places[1], axis=2)
+    counts = [np.diff([*place, size]) for place, size in zip(places, pixels.shape[1:3], strict=True)]
+    area = (counts[0][:, None] * counts[1][None, :])[..., None]
+    return np.asarray((sums / area / 255).reshape(len(pixels), -1))
