@@ -198,6 +198,7 @@ __all__ = [
     "Irm",
     "Local",
     "LocalResult",
+    "LocalSgd",
     "LocalWork",
     "LogitAdjusted",
     "Scaffold",

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Training
+from wardround.algorithms.defences import DEFENCES, Undefended
 from wardround.algorithms.server import SERVERS
 from wardround.data.catalogue import SOURCES, Manifest, Source
 from wardround.data.degradations import DEGRADATIONS
@@ -44,6 +45,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "algorithm": ("name", ALGORITHMS, "fedavg"),
     "server": ("name", SERVERS, "sgd"),
     "aggregator": ("name", AGGREGATORS, "mean"),
+    "defence": ("name", DEFENCES, "none"),
     "protect": ("stage", STAGES, ""),
     "screen": ("name", SCREENS, ""),
 }
@@ -56,6 +58,7 @@ _PRIVACY = "privacy"
 _START = "start"
 _SPLIT = "split"
 _TASK = "task"
+_DEFENCE = "defence"
 _DEGRADATION = "task.degradation"
 _SCREENS = "screen"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
@@ -90,10 +93,10 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK, _SPLIT))
+    _refuse_unknown("", table, (*_TOP, _OPENER, *_TABLES, _STAGES, _SCREENS, _PRIVACY, _START, _TASK, _SPLIT, _DEFENCE))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
-    for name in (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT):
+    for name in (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT, _DEFENCE):
         if not isinstance(table.get(name, {}), Mapping):
             raise PlanError(f"[{name}] must be a table of settings, not {table[name]!r}")
     data = dict(table.get("data", {}))
@@ -117,6 +120,8 @@ def parse(table: Table) -> Plan:
     components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
     components["task"] = _task(dict(table.get(_TASK, {})))
     components["split"] = _fill(_SPLIT, SplitRules, table[_SPLIT]) if _SPLIT in table else None
+    defence = _choose(_DEFENCE, table.get(_DEFENCE, {}))
+    components[_DEFENCE] = None if defence == Undefended() else defence  # as in plans that know of none
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
@@ -171,6 +176,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[_START] = _table_of(_START, plan.start)
     if plan.split:
         table[_SPLIT] = _table_of(_SPLIT, plan.split)
+    if plan.defence:
+        table[_DEFENCE] = _table_of(_DEFENCE, plan.defence)
     if plan.task:
         table[_TASK] = _table_of(_TASK, plan.task)
     if isinstance(plan.task, Restore):
