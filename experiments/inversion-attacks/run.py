@@ -3,8 +3,8 @@
     WARDROUND_DATA=folder python experiments/inversion-attacks/run.py [OUT [ROW ...]]
 
 Every row of ``settings.py`` is one ``wardround attack``; OUT keeps what is done, and a second call goes on with the
-rest, or with the rows that it names. ``results.csv`` has every image, ``results.md`` the table. Nothing was tuned on the images attacked here: settings
-were chosen with seed 1, the table has seeds from 7 on.
+rest, or with the rows that it names. ``results.csv`` has every image, ``results.md`` the table. Nothing was tuned on
+the images attacked here: settings were chosen with seed 1, the table has seeds from 7 on.
 """
 
 from __future__ import annotations

@@ -11,6 +11,10 @@ class TestDeepLeakage(InversionContract):
     attack = DeepLeakage(Budget(steps=60))
 
 
+class TestDeepLeakageWithoutZeros(InversionContract):
+    attack = DeepLeakage(Budget(steps=60), skips_zeros=True)
+
+
 class TestDeepLeakageWithJointLabels(InversionContract):
     attack = DeepLeakage(Budget(steps=100), joint_labels=True)
 

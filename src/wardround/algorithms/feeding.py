@@ -12,7 +12,6 @@ from wardround.data.images import LabelledImages
 from wardround.tasks import Task
 from wardround.tasks.inputs import TrainedPart
 
-
 Disguise = Callable[[np.ndarray, torch.Tensor, torch.Tensor], torch.Tensor]
 """Rows, inputs and targets in, what to train on in place of the inputs out."""
 

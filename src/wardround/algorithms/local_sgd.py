@@ -22,7 +22,6 @@ from wardround.tasks import Task
 from wardround.tasks.classification import weights_of
 from wardround.tasks.inputs import trained_part
 
-
 DEFENCE = "defence"
 """Group of a site's memory that its defence keeps."""
 

@@ -71,7 +71,8 @@ class _Orthogonal(RunningDefence):
         drawn = torch.randn(slope.shape, generator=self._generator, dtype=slope.dtype).to(slope.device)
         tiny = torch.finfo(slope.dtype).tiny
         drawn = drawn - (drawn * slope).sum() / slope.pow(2).sum().clamp_min(tiny) * slope
-        return drawn * (slope.norm() / drawn.norm().clamp_min(tiny))
+        beside: torch.Tensor = drawn * (slope.norm() / drawn.norm().clamp_min(tiny))
+        return beside
 
     def _loss_after(
         self,

@@ -14,8 +14,10 @@ from wardround.algorithms.defences.energy import disguised
 from wardround.algorithms.defences.secret import DRAWS, RANDOMNESS, Secret
 from wardround.algorithms.defences.spectrum import Spectrum
 from wardround.core.update import Tensors
+from wardround.errors import PlanError
 
 MOST_RMS = 0.4
+MOST_EXPONENT = 2.0
 Draw = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 """Shape ``(C, H, W)`` and a generator in, noise out; only its direction counts."""
 
@@ -56,7 +58,7 @@ class MatchedNoise:
     covariance S and the noise has covariance N: an error of ``tr S (S + N)^-1 N``. For a given energy ``tr N`` that is
     largest where N is a multiple of S. White noise lies mostly in directions where images have next to nothing, and is
     taken out there. Images are not Gaussian and an eye does not count squares, so the power of S is a setting; its
-    default was chosen on images that no result is reported on (experiments/inversion-defences). Mean brightness and
+    default was chosen on images of which no result is reported (experiments/inversion-defences). Mean brightness and
     colour, which hide nothing, get no noise.
 
     It gives no (epsilon, delta).
@@ -65,8 +67,8 @@ class MatchedNoise:
         rms: as in `GaussianImages`.
         exponent: power of the images' spectrum that the noise has, in [0, 2]: 0 is white, 1 is the images' own.
         draw: as in `GaussianImages`.
-        aim: ``matched``; the others are controls: ``shuffled`` puts the same noise's pixels anywhere, ``anti`` gives the
-            power of the strongest direction to the weakest, and so on.
+        aim: ``matched``; the others are controls: ``shuffled`` puts the same noise's pixels anywhere, ``anti`` gives
+            the power of the strongest direction to the weakest, and so on.
         randomness: as in `GaussianImages`.
     """
 
@@ -80,7 +82,8 @@ class MatchedNoise:
 
     def __post_init__(self) -> None:
         _refuse_noise(self.rms, self.draw, self.randomness)
-        refuse_outside("exponent", self.exponent + 1, 0.999, 3)
+        if not 0 <= self.exponent <= MOST_EXPONENT:
+            raise PlanError(f"defence exponent = {self.exponent} is outside [0, {MOST_EXPONENT:g}]")
         refuse_unknown("aim", self.aim, AIMS)
 
     def begin(self, scene: Scene) -> RunningDefence:

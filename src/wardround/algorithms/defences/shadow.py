@@ -1,4 +1,4 @@
-"""The shadow defence: noise where a twin of the attacker rebuilds the image best, spared where the diagnosis is made."""
+"""The shadow defence: noise where a twin of the attacker rebuilds the image best, spared where the network looks."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ GREY = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Shadow:
-    """Jiang, Ma & Yang 2025 (MedIA 105:103673), from its released code: the site attacks itself, then hides what leaked.
+    """Jiang, Ma & Yang 2025 (MedIA 105:103673), from its released code: a site attacks itself, then hides what leaked.
 
     For every batch a generator is trained to make the batch's gradient. ``n = softmax(equalised(1 / softmax(error /
     20)) / 20)`` over an image's pixels is large where it rebuilds well; a Grad-CAM++ map is taken off; the rest, scaled
-    to .19 of the image's maximum and growing by e over the run, is added to the image. The noise is a function of
-    image and round, never negative in the mean, and gives no (epsilon, delta).
+    to .19 of the image's maximum and growing by e over the run, is added to the image. The noise is a function of the
+    image and of the training so far, and gives no (epsilon, delta).
 
-    ``released`` keeps what the code does: the equalised map comes out of a reshape with its channels interleaved, so that
-    it lies on other pixels than the leak; the generator starts untrained with random codes; the CAM, of class 1
-    always, goes through a softmax that makes it flat. ``intended`` equalises each image's map where it lies, starts from
-    an autoencoder of the site's own images, and multiplies by one minus the CAM of the image's own class.
+    ``released`` keeps what the code does: the equalised map comes out of a reshape with its channels interleaved, so
+    that it lies on other pixels than the leak; the generator starts untrained with random codes; the CAM, of class 1
+    always, goes through a softmax that makes it flat. ``intended`` equalises each image's map where it lies, starts
+    from an autoencoder of the site's own images, and multiplies by one minus the CAM of the image's own class.
 
-    Differs from both: an autoencoder of 15,000 weights in place of a StyleGAN3; BatchNorm's statistics are not matched;
+    Differs from both: a small convolutional decoder in place of a StyleGAN3; BatchNorm's statistics are not matched;
     every round makes its map anew (the paper averages, giving the last one .9, and stops after round 20).
 
     Attributes:
@@ -60,8 +60,8 @@ class Shadow:
         twin_steps: of the generator for each batch.
         twin_rate: its learning rate.
         fit_steps: of the autoencoder before the first round of ``intended``.
-        aim: ``matched``; the others are controls: ``shuffled`` puts the noise's pixels anywhere, ``anti`` is strong where
-            the map is weak.
+        aim: ``matched``; the others are controls: ``shuffled`` puts the noise's pixels anywhere, ``anti`` is strong
+            where the map is weak.
     """
 
     disguises: ClassVar[bool] = True

@@ -22,9 +22,7 @@ class Twin(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Conv2d(channels, WIDTH, 4, 2, 1), nn.GELU(), nn.Conv2d(WIDTH, LATENT, 4, 2, 1)
-        )
+        self.encoder = nn.Sequential(nn.Conv2d(channels, WIDTH, 4, 2, 1), nn.GELU(), nn.Conv2d(WIDTH, LATENT, 4, 2, 1))
         self.decoder = nn.Sequential(
             nn.Conv2d(LATENT, 2 * WIDTH, 3, 1, 1),
             nn.GELU(),

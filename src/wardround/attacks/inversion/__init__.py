@@ -12,6 +12,7 @@ from wardround.attacks.inversion.scoring import Leak, leaks
 
 ATTACKS: dict[str, Attack] = {
     "idlg": DeepLeakage(),
+    "idlg-nonzero": DeepLeakage(skips_zeros=True),
     "dlg": DeepLeakage(joint_labels=True),
     "inverting-gradients": InvertingGradients(),
     "grad-inversion": GradInversion(),

@@ -19,7 +19,7 @@ from wardround.data.images import LabelledImages
 from wardround.tasks import Task
 from wardround.tasks.inputs import to_input
 
-STEPS, BATCH, RATE = 500, 16, 3e-3
+STEPS, BATCH, RATE = 300, 16, 3e-3
 _TINY = 1e-9
 
 
