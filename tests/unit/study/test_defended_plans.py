@@ -79,7 +79,7 @@ def test_differential_privacy_and_cuts_are_refused_beside_it() -> None:
 
 def test_what_is_attacked_is_the_defended_update_and_without_the_defence_the_image_is_there(tmp_path: Path) -> None:
     """The positive control: the same image and seed, rebuilt without, hidden with."""
-    assault = Assault(updates=1, steps=60)
+    assault = Assault(updates=1, steps=100)
     bare = attack(leaky(), assault, tmp_path / "bare").attacked[0].leaks[0]
     result = attack(leaky(defence={"name": "pruning", "share": 0.99}), assault, tmp_path / "hidden")
     hidden = result.attacked[0].leaks[0]
