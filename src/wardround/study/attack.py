@@ -16,6 +16,7 @@ from wardround.attacks import ATTACKS, Attack, Leak, leaks
 from wardround.attacks.inversion.base import Reconstruction
 from wardround.attacks.inversion.cleanup import CleanUp
 from wardround.attacks.inversion.knowing import knowing, pairs_behind
+from wardround.attacks.inversion.latent_prior import LatentPrior, Prior
 from wardround.attacks.wiretap import Sighting, Wiretap, sightings
 from wardround.core.context import RoundContext
 from wardround.core.files import write_atomically
@@ -72,9 +73,11 @@ class Assault:
         if self.images < 0 or self.after < 0 or self.updates < 1 or self.steps < 0 or self.seconds < 0:
             raise PlanError("an attack's numbers start at 0, and --updates at 1")
 
-    def mounted(self) -> Attack:
-        """Return the attack with its budget."""
+    def mounted(self, public: LabelledImages) -> Attack:
+        """Return the attack with its budget, and with what it learns from public images."""
         attack: Any = ATTACKS[self.attack]
+        if isinstance(attack, LatentPrior):
+            attack = dataclasses.replace(attack, prior=Prior.of(public, self.seed))
         budget = dataclasses.replace(attack.budget, steps=self.steps or attack.budget.steps, seconds=self.seconds)
         mounted: Attack = dataclasses.replace(attack, budget=budget)
         return mounted
@@ -219,7 +222,8 @@ def attack(
         raise PlanError(f"images below {WINDOW_PX} px are smaller than the window of SSIM: set a larger data.size_px")
     seen = _listen(victim, sites, assault.updates, out / VICTIM, data_root)
     attacked: list[Attacked] = []
-    mounted, public = assault.mounted(), _public(sites)
+    public = _public(sites)
+    mounted = assault.mounted(public)
     mean, clean_ups = _in_unit(public, np.arange(len(public))).mean(0), _knowing(victim, sites, public, seen, assault)
     for sighting in seen:
         found = mounted.run(sighting.seen, assault.seed + len(attacked))
