@@ -201,6 +201,7 @@ __all__ = [
     "Irm",
     "Local",
     "LocalResult",
+    "LocalSgd",
     "LocalWork",
     "LogitAdjusted",
     "Scaffold",

@@ -11,6 +11,7 @@ from torch import nn
 
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.base import LocalResult
+from wardround.algorithms.defences.base import Batch, Defence, RunningDefence, Scene, Undefended
 from wardround.algorithms.feeding import training_batch
 from wardround.algorithms.objective import Objective, RunningObjective, TaskLoss
 from wardround.algorithms.training import Training
@@ -20,6 +21,9 @@ from wardround.data.images import LabelledImages
 from wardround.tasks import Task
 from wardround.tasks.classification import weights_of
 from wardround.tasks.inputs import trained_part
+
+DEFENCE = "defence"
+"""Group of a site's memory that its defence keeps."""
 
 
 class RunningCorrection(Protocol):
@@ -50,11 +54,13 @@ class LocalSgd:
         training: batches, optimiser, schedule.
         corrections: applied to every gradient, in order.
         objective: what is minimised.
+        defence: what hides the images from whoever sees the update.
     """
 
     training: Training
     corrections: tuple[Correction, ...] = ()
     objective: Objective = field(default_factory=TaskLoss)
+    defence: Defence = field(default_factory=Undefended)
 
     def run(
         self,
@@ -70,11 +76,13 @@ class LocalSgd:
         before = weights_of(network)
         running = [correction.begin(network, broadcast, memory) for correction in self.corrections]
         objective = self.objective.begin(task, network, images, broadcast)
+        defence = self.defence.begin(Scene(task, network, images, of_group(memory, DEFENCE), ctx))
         optimiser = self.training.optimiser_for(network)
         restore_optimiser(optimiser, of_group(memory, "optimiser"))
-        losses = self._descend(task, objective, network, images, optimiser, running, ctx)
-        change = difference(weights_of(network), before)
+        losses = self._descend(task, objective, network, images, optimiser, running, defence, ctx)
+        change = defence.leave(difference(weights_of(network), before))
         kept = in_group(state_of_optimiser(optimiser), "optimiser") if self.training.keep_optimiser else {}
+        kept |= in_group(defence.keep(), DEFENCE)
         ends = [objective.finish(), *(correction.finish() for correction in running)]
         for joins_update, joins_memory in ends:
             change |= joins_update
@@ -90,6 +98,7 @@ class LocalSgd:
         images: LabelledImages,
         optimiser: torch.optim.Optimizer,
         running: list[RunningCorrection],
+        defence: RunningDefence,
         ctx: RoundContext,
     ) -> list[float]:
         device = next(network.parameters()).device
@@ -98,11 +107,16 @@ class LocalSgd:
         losses: list[float] = []
         part = trained_part(network)
         part.module.train()
+
+        def disguise(rows: np.ndarray, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            there = Batch(tuple(rows.tolist()), inputs.to(device), targets.to(device))
+            return defence.disguise(there).to(inputs.device)
+
         for step, rows in enumerate(self.training.batches(len(images), ctx)):
             progress = (ctx.round + step / steps) / ctx.rounds
             for group in optimiser.param_groups:
                 group["lr"] = self.training.learning_rate_at(progress)
-            inputs, targets = training_batch(task, part, images, rows, augment)
+            inputs, targets = training_batch(task, part, images, rows, augment, disguise)
             if part.body is None:
                 inputs = inputs.to(memory_format=torch.channels_last)
             with self.training.autocast(device):
@@ -111,6 +125,8 @@ class LocalSgd:
             torch.autograd.backward(loss)
             for correction in running:
                 correction.adjust()
+            batch = Batch(tuple(rows.tolist()), inputs.to(device), targets.to(device))
+            defence.adjust(part.module, batch, optimiser.param_groups[0]["lr"])
             optimiser.step()
             losses.append(loss.item())
         return losses

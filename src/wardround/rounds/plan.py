@@ -20,11 +20,13 @@ from wardround.algorithms import (
     DpSgd,
     FedSr,
     Irm,
+    LocalSgd,
     LogitAdjusted,
     ServerStep,
     Training,
 )
 from wardround.algorithms.augment import AUGMENTATIONS
+from wardround.algorithms.defences import Defence
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
@@ -127,6 +129,7 @@ class Plan:
         task: what is learned (``[task]``); ``None`` classifies.
         probe: published images that the coordinator has for itself (``[probe]``); ``None`` where it has none.
         attacks: what malicious sites of a simulation do (``[[attack]]``); ``None`` where all are honest.
+        defence: what sites do so that nobody rebuilds an image from an update (``[defence]``); ``None`` does nothing.
     """
 
     name: str
@@ -152,6 +155,7 @@ class Plan:
     task: TaskSpec | None = None
     probe: ProbeShare | None = None
     attacks: tuple[Malice, ...] | None = None
+    defence: Defence | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
@@ -174,6 +178,36 @@ class Plan:
         self._refuse_unfit_for_pixels()
         self._refuse_unfit_for_a_cut()
         refuse_unfit_for_samples(self.learns, self.algorithm, self.training)
+        self._refuse_unfit_for_a_defence()
+
+    def _refuse_unfit_for_a_defence(self) -> None:
+        if self.defence is None:
+            return
+        name = type(self.algorithm).__name__
+        if self.split is not None:
+            raise PlanError("[defence] is made for updates of a whole network, and this one is cut: remove one of them")
+        if isinstance(self.algorithm, DpSgd) or self.privacy is not None:
+            raise PlanError(
+                "[defence] changes what [privacy] accounts for, and its (epsilon, delta) bounds every attack already: "
+                "remove [defence]"
+            )
+        if self.learns.name != Classify.name:
+            raise PlanError("[defence] is made for classifiers, whose updates the attacks undo: remove it")
+        if self.defence.disguises and self.trains_on_features:
+            raise PlanError(
+                "this [defence] changes images, and here features of each image are computed once: train all parts, or "
+                "choose one that changes the update"
+            )
+        if not self.algorithm.work.shares or self.algorithm.work.pooled:
+            raise PlanError(f"{name} sends no update, so that [defence] would cost and protect nothing: remove it")
+        if not isinstance(self.algorithm.compose(self.training, self.server).local, LocalSgd):
+            raise PlanError(f"{name} does more at a site than [defence] reaches: choose fedavg, fedprox or scaffold")
+
+    def _defended(self, algorithm: Algorithm) -> Algorithm:
+        local = algorithm.local
+        if self.defence is None or not isinstance(local, LocalSgd):
+            return algorithm
+        return dataclasses.replace(algorithm, local=dataclasses.replace(local, defence=self.defence))
 
     def _refuse_unfit_for_a_cut(self) -> None:
         if self.split is not None and not self.algorithm.work.splits:
@@ -284,7 +318,7 @@ class Plan:
 
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""
-        algorithm = self._calibrated().compose(self.training, self.server)
+        algorithm = self._defended(self._calibrated().compose(self.training, self.server))
         if not self.average_decay:
             return algorithm
         body = algorithm.body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ import numpy as np
 
 from wardround.attacks import ATTACKS, Attack, Leak, leaks
 from wardround.attacks.inversion.base import Reconstruction
+from wardround.attacks.inversion.cleanup import CleanUp
+from wardround.attacks.inversion.knowing import knowing, pairs_behind
+from wardround.attacks.inversion.latent_prior import LatentPrior, Prior
 from wardround.attacks.wiretap import Sighting, Wiretap, sightings
 from wardround.core.context import RoundContext
 from wardround.core.files import write_atomically
@@ -25,7 +28,7 @@ from wardround.metrics.image_quality import WINDOW_PX
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
-from wardround.study.build import opener_for, sites_of, task_of
+from wardround.study.build import joined, opener_for, sites_of, task_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan, train
 from wardround.study.simulation import introduce_sites
@@ -36,6 +39,8 @@ RESULT_FILE = "attack.json"
 FORMAT_VERSION = 1
 LARGEST_UPDATE = 64
 POOL = 500
+MOST_PUBLIC = 600
+OWN_SEED = 1 << 62
 TRAINED, VICTIM = "trained", "victim"
 
 
@@ -68,9 +73,11 @@ class Assault:
         if self.images < 0 or self.after < 0 or self.updates < 1 or self.steps < 0 or self.seconds < 0:
             raise PlanError("an attack's numbers start at 0, and --updates at 1")
 
-    def mounted(self) -> Attack:
-        """Return the attack with its budget."""
+    def mounted(self, public: LabelledImages) -> Attack:
+        """Return the attack with its budget, and with what it learns from public images."""
         attack: Any = ATTACKS[self.attack]
+        if isinstance(attack, LatentPrior):
+            attack = dataclasses.replace(attack, prior=Prior.of(public, self.seed))
         budget = dataclasses.replace(attack.budget, steps=self.steps or attack.budget.steps, seconds=self.seconds)
         mounted: Attack = dataclasses.replace(attack, budget=budget)
         return mounted
@@ -123,11 +130,12 @@ class AttackResult:
         whose = "one site's update" if len(seen.shares) == 1 else f"the sum of {len(seen.shares)} sites' updates"
         protections = ", ".join(link.name for link in self.plan.pipeline.links) or "none"
         trained = f"after {self.assault.after} rounds of training" if self.assault.after else "from its first round on"
+        defence = "none" if self.plan.defence is None else str(self.plan.defence)
         worst = "The local work was replaced by one step of plain SGD, the most that an update can give away."
         return [
             f"The attack {self.assault.attack} was given {whose} at a time, made of {made_of} images in "
             f"{seen.work.steps} local steps, {trained}, and the network. It was not given labels.",
-            f"Protections of the plan: {protections}.",
+            f"Protections of the plan: {protections}. Defence: {defence}.",
             *([worst] if self.assault.images else []),
             f"It took {np.mean([one.found.seconds for one in self.attacked]):.0f} seconds an update.",
         ]
@@ -214,10 +222,12 @@ def attack(
         raise PlanError(f"images below {WINDOW_PX} px are smaller than the window of SSIM: set a larger data.size_px")
     seen = _listen(victim, sites, assault.updates, out / VICTIM, data_root)
     attacked: list[Attacked] = []
-    mounted, mean = assault.mounted(), _mean_image(sites)
+    public = _public(sites)
+    mounted = assault.mounted(public)
+    mean, clean_ups = _in_unit(public, np.arange(len(public))).mean(0), _knowing(victim, sites, public, seen, assault)
     for sighting in seen:
         found = mounted.run(sighting.seen, assault.seed + len(attacked))
-        attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found, mean)))
+        attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found, mean, clean_ups)))
         tell(len(attacked), len(seen), attacked[-1])
     result = AttackResult(plan, assault, attacked, next(iter(sites.values())).train.public)
     content = json.dumps(result.described(), indent=2, sort_keys=True) + "\n"
@@ -268,7 +278,12 @@ def _listen(
 
 
 def _scored(
-    victim: Plan, sites: dict[str, SiteData], sighting: Sighting, found: Reconstruction, mean: np.ndarray
+    victim: Plan,
+    sites: dict[str, SiteData],
+    sighting: Sighting,
+    found: Reconstruction,
+    mean: np.ndarray,
+    clean_ups: dict[str, CleanUp],
 ) -> list[Leak]:
     true: list[np.ndarray] = []
     pools: list[np.ndarray] = []
@@ -280,7 +295,7 @@ def _scored(
         places.append(np.searchsorted(pool, rows) + sum(len(earlier) for earlier in pools))
         pools.append(_in_unit(images, pool))
         true.append(_in_unit(images, rows))
-    return leaks(found.images, np.concatenate(true), mean, np.concatenate(pools), np.concatenate(places))
+    return leaks(found.images, np.concatenate(true), mean, np.concatenate(pools), np.concatenate(places), clean_ups)
 
 
 def _context(victim: Plan, sighting: Sighting, sites: dict[str, SiteData], site: str) -> RoundContext:
@@ -292,14 +307,19 @@ def _in_unit(images: LabelledImages, rows: np.ndarray) -> np.ndarray:
     return images.batch(rows).astype(np.float32) / 255
 
 
-def _mean_image(sites: dict[str, SiteData]) -> np.ndarray:
-    """Return the mean of validation images, which no update in this run is made of."""
+def _public(sites: dict[str, SiteData]) -> LabelledImages:
+    """Return validation images, which no update in this run is made of: what an attacker may have of the kind."""
+    parts = [data.val if len(data.val) else data.test for data in sites.values()]
+    return joined([part.take(np.arange(min(POOL, len(part)))) for part in parts if len(part)])
 
-    def blocks() -> Iterator[np.ndarray]:
-        for data in sites.values():
-            part = data.val if len(data.val) else data.test
-            if len(part):
-                yield _in_unit(part, np.arange(min(POOL, len(part))))
 
-    mean: np.ndarray = np.concatenate(list(blocks())).mean(0)
-    return mean
+def _knowing(
+    victim: Plan, sites: dict[str, SiteData], public: LabelledImages, seen: list[Sighting], assault: Assault
+) -> dict[str, CleanUp]:
+    """Return the clean-ups of an attacker who knows the defence; none where images are fed as they are."""
+    if victim.defence is None or not victim.defence.disguises:
+        return {}
+    task, network = task_of(victim, sites), seen[0].seen.network
+    rows = np.random.default_rng(assault.seed).permutation(len(public))[:MOST_PUBLIC]
+    ctx = RoundContext(OWN_SEED + assault.seed, seen[0].round, victim.rounds, (), 0)
+    return knowing(pairs_behind(victim.defence, task, network, public.take(rows), ctx), assault.seed)

@@ -54,6 +54,7 @@ def explain(plan: Plan) -> str:
         f"model     {_settings(table['model'], 'name')}",
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
+        *_defended(table),
         *_votes(plan),
         *where_cut(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
@@ -111,6 +112,15 @@ def _trained(plan: Plan) -> list[str]:
     if not (parts or start):
         return []
     return [f"trains    {parts or 'every weight'}{start}"]
+
+
+def _defended(table: dict[str, Any]) -> list[str]:
+    if "defence" not in table:
+        return []
+    return [
+        f"defence   {_settings(table['defence'], 'name')}",
+        "          no (epsilon, delta): what it hides is what wardround attack finds hidden",
+    ]
 
 
 def _votes(plan: Plan) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Training
+from wardround.algorithms.defences import DEFENCES, Undefended
 from wardround.algorithms.server import SERVERS
 from wardround.attacks.poison import POISONS
 from wardround.data.catalogue import SOURCES, Manifest, Source
@@ -46,6 +47,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]], str]] = {
     "algorithm": ("name", ALGORITHMS, "fedavg"),
     "server": ("name", SERVERS, "sgd"),
     "aggregator": ("name", AGGREGATORS, "mean"),
+    "defence": ("name", DEFENCES, "none"),
     "protect": ("stage", STAGES, ""),
     "screen": ("name", SCREENS, ""),
     "attack": ("kind", POISONS, ""),
@@ -59,6 +61,7 @@ _PRIVACY = "privacy"
 _START = "start"
 _SPLIT = "split"
 _TASK = "task"
+_DEFENCE = "defence"
 _DEGRADATION = "task.degradation"
 _SCREENS = "screen"
 _ATTACKS = "attack"
@@ -95,7 +98,7 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    single = (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT, _PROBE)
+    single = (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT, _PROBE, _DEFENCE)
     _refuse_unknown("", table, (*_TOP, _OPENER, _STAGES, _SCREENS, _ATTACKS, *single))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
@@ -123,6 +126,8 @@ def parse(table: Table) -> Plan:
     components["start"] = _fill(_START, Start, table[_START]) if _START in table else None
     components["task"] = _task(dict(table.get(_TASK, {})))
     components["split"] = _fill(_SPLIT, SplitRules, table[_SPLIT]) if _SPLIT in table else None
+    defence = _choose(_DEFENCE, table.get(_DEFENCE, {}))
+    components[_DEFENCE] = None if defence == Undefended() else defence  # as in plans that know of none
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     components["probe"] = _fill(_PROBE, ProbeShare, table[_PROBE]) if _PROBE in table else None
@@ -179,6 +184,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
         table[_START] = _table_of(_START, plan.start)
     if plan.split:
         table[_SPLIT] = _table_of(_SPLIT, plan.split)
+    if plan.defence:
+        table[_DEFENCE] = _table_of(_DEFENCE, plan.defence)
     if plan.task:
         table[_TASK] = _table_of(_TASK, plan.task)
     if isinstance(plan.task, Restore):

@@ -8,13 +8,16 @@ from wardround.attacks.inversion.grad_inversion import GradInversion
 from wardround.attacks.inversion.imprint import Imprint, Imprinted
 from wardround.attacks.inversion.inverting_gradients import InvertingGradients
 from wardround.attacks.inversion.labels import recovered_labels
+from wardround.attacks.inversion.latent_prior import LatentPrior, Prior
 from wardround.attacks.inversion.scoring import Leak, leaks
 
 ATTACKS: dict[str, Attack] = {
     "idlg": DeepLeakage(),
+    "idlg-nonzero": DeepLeakage(skips_zeros=True),
     "dlg": DeepLeakage(joint_labels=True),
     "inverting-gradients": InvertingGradients(),
     "grad-inversion": GradInversion(),
+    "latent-prior": LatentPrior(),
 }
 """Names ``wardround attack --attack`` may use, with their papers' settings where these fit small images."""
 
@@ -27,7 +30,9 @@ __all__ = [
     "Imprint",
     "Imprinted",
     "InvertingGradients",
+    "LatentPrior",
     "Leak",
+    "Prior",
     "Reconstruction",
     "leaks",
     "recovered_labels",

@@ -30,6 +30,8 @@ class DeepLeakage:
         spread: of the first guess, as a share of half the range of pixels.
         enough: the search ends when the distance is below it; float32 rounds an update by about as much.
         history: of L-BFGS.
+        skips_zeros: compare only what is not zero in the update: an attacker who knows that a defence set the rest to
+            zero.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(steps=1000, restarts=2))
@@ -37,10 +39,11 @@ class DeepLeakage:
     spread: float = 0.1
     enough: float = 1e-7
     history: int = 100
+    skips_zeros: bool = False
 
     def run(self, seen: Observation, seed: int, labels: np.ndarray | None = None) -> Reconstruction:
         """Attack one observation; see `Attack.run`."""
-        clock, matching = Stopwatch(self.budget), Matching(seen)
+        clock, matching = Stopwatch(self.budget), Matching(seen, skips_zeros=self.skips_zeros)
         joint = self.joint_labels and labels is None
         known = None if joint else torch.from_numpy(recovered_labels(seen, seed) if labels is None else labels)
         found = [self._descend(matching, seed, known, clock)]

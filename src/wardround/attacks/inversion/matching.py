@@ -36,16 +36,19 @@ class Matching:
     Attributes:
         seen: what the attacker holds.
         distance: `squared` or `cosine`.
+        skips_zeros: compare only the numbers of the update that are not zero: what a defence took out is no gradient.
         evaluations: how often a candidate's update was computed.
     """
 
     seen: Observation
     distance: Distance = squared
+    skips_zeros: bool = False
     evaluations: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._weights = {name: value.detach() for name, value in self.seen.trained}
         self._target = [self.seen.gradient[name] for name in self._weights]
+        self._kept = [value != 0 for value in self._target]
         self._buffers = dict(self.seen.network.named_buffers())
 
     def of(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -97,7 +100,10 @@ class Matching:
         return total
 
     def _of(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return self.distance(self.implied(inputs, labels), self._target)
+        implied = self.implied(inputs, labels)
+        if self.skips_zeros:
+            implied = [value * kept for value, kept in zip(implied, self._kept, strict=True)]
+        return self.distance(implied, self._target)
 
     def _slopes(
         self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor

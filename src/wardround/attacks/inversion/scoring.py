@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
-from wardround.attacks.inversion.cleanup import cleaned
+from wardround.attacks.inversion.cleanup import CleanUp, cleaned
 from wardround.metrics.image_quality import psnr_db, ssim
 from wardround.metrics.reconstruction import coarse_copy, corrected_psnr_db, identity_rank, pairing
 
@@ -78,7 +80,14 @@ class Leak:
         return self.of_best.psnr_db > self.of_mean.psnr_db
 
 
-def leaks(found: np.ndarray, true: np.ndarray, mean: np.ndarray, pool: np.ndarray, places: np.ndarray) -> list[Leak]:
+def leaks(
+    found: np.ndarray,
+    true: np.ndarray,
+    mean: np.ndarray,
+    pool: np.ndarray,
+    places: np.ndarray,
+    clean_ups: Mapping[str, CleanUp] = MappingProxyType({}),
+) -> list[Leak]:
     """Score a reconstruction, which is in no order, against the images that were behind the update.
 
     Args:
@@ -87,14 +96,26 @@ def leaks(found: np.ndarray, true: np.ndarray, mean: np.ndarray, pool: np.ndarra
         mean: ``(H, W, C)``, the mean of images that the attacker may have.
         pool: ``(P, H, W, C)``, the site's images.
         places: int ``(N,)``, where in the pool each true image is.
+        clean_ups: of an attacker who knows the defence, beside those of everybody.
     """
     given = pairing(true, found)
-    return [_leak(image, found, place, mean, pool, at) for image, place, at in zip(true, given, places, strict=True)]
+    return [
+        _leak(image, found, place, mean, pool, at, clean_ups)
+        for image, place, at in zip(true, given, places, strict=True)
+    ]
 
 
-def _leak(true: np.ndarray, found: np.ndarray, place: int, mean: np.ndarray, pool: np.ndarray, at: int) -> Leak:
+def _leak(
+    true: np.ndarray,
+    found: np.ndarray,
+    place: int,
+    mean: np.ndarray,
+    pool: np.ndarray,
+    at: int,
+    clean_ups: Mapping[str, CleanUp],
+) -> Leak:
     raw = np.clip(found[place], 0, 1) if place >= 0 else np.zeros_like(true)
-    candidates = cleaned(raw)
+    candidates = cleaned(raw, clean_ups)
     name = max(candidates, key=lambda one: psnr_db(true, candidates[one]))
     return Leak(
         true=true,

@@ -72,3 +72,14 @@ def test_gradients_of_the_victim_match_autograd() -> None:
     implied = Matching(observed(victim, images, [0, 2])).implied(fed(images), LABELS)
     for mine, other in zip(implied, gradients(victim, images, [0, 2]), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_numbers_that_a_defence_set_to_zero_can_be_left_out() -> None:
+    """What Soteria or pruning took out of an update tells an attacker who knows it nothing, and misleads no longer."""
+    net, images = network(), pictures(1)
+    slopes = gradients(net, images, [1])
+    slopes[-2][:, ::2] = 0
+    seen = Observation.of_gradients(net, slopes, (3, SIZE_PX, SIZE_PX), 1)
+    labels = torch.tensor([1])
+    assert float(Matching(seen).of(fed(images), labels)) > 1e-3
+    assert float(Matching(seen, skips_zeros=True).of(fed(images), labels)) < 1e-10

@@ -1,0 +1,62 @@
+"""Which defences are compared, at which strengths, and on which plans."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from wardround.algorithms.defences import (
+    Censor,
+    Defence,
+    GaussianImages,
+    GaussianUpdate,
+    MatchedNoise,
+    Pruning,
+    Shadow,
+    Soteria,
+)
+from wardround.rounds.plan import Plan
+from wardround.study.spec import load
+
+HERE = Path(__file__).parent
+VICTIM = load(HERE.parent / "inversion-attacks" / "victim.toml")
+TRAINED = load(HERE / "training.toml")
+
+RMS = 0.1
+"""The one energy at which all noises on images are compared: 20 dB after pixels were cut off."""
+STRENGTHS = (0.03, 0.05, 0.1, 0.2)
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+SHARES = (0.2, 0.4, 0.6, 0.8)
+"""Of the head's inputs whose gradient Soteria takes away."""
+
+GAUSSIAN, OURS = "Gaussian", "ours"
+SHUFFLED, ANTI = "ours, shuffled", "ours, anti-targeted"
+
+
+def noises(rms: float = RMS) -> dict[str, Defence]:
+    """Return the defences that put noise on images, by name, at one energy."""
+    return {
+        GAUSSIAN: GaussianImages(rms=rms, randomness="seed"),
+        OURS: MatchedNoise(rms=rms, randomness="seed"),
+        SHUFFLED: MatchedNoise(rms=rms, aim="shuffled", randomness="seed"),
+        ANTI: MatchedNoise(rms=rms, aim="anti", randomness="seed"),
+        "shadow, released": Shadow(form="released", rms=rms),
+        "shadow, intended": Shadow(form="intended", rms=rms),
+        "shadow, intended, shuffled": Shadow(form="intended", rms=rms, aim="shuffled"),
+        "shadow, intended, anti-targeted": Shadow(form="intended", rms=rms, aim="anti"),
+    }
+
+
+def on_updates() -> dict[str, Defence]:
+    """Return the defences that touch gradients or the update."""
+    return {
+        "Gaussian on the update": GaussianUpdate(share=1.0, randomness="seed"),
+        "pruning": Pruning(share=0.9),
+        "CENSOR": Censor(randomness="seed"),
+        **{f"Soteria, {share:.0%}": Soteria(share=share) for share in SHARES},
+    }
+
+
+def defended(plan: Plan, defence: Defence | None) -> Plan:
+    """Return a plan with another defence."""
+    return dataclasses.replace(plan, defence=defence)
