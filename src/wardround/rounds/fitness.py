@@ -1,18 +1,89 @@
-"""What a task, an algorithm and its training must agree on before a plan that makes images can run."""
+"""What the parts of a plan must agree on before it can run: task, model, algorithm, training, cut and defence."""
 
 from __future__ import annotations
 
-from wardround.algorithms import AlgorithmSpec, DpSgd, FedGan, Training
+from typing import TYPE_CHECKING
+
+import torch
+
+from wardround.algorithms import DpSgd, FedGan, FedSr, Irm, LocalSgd, LogitAdjusted
+from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.errors import PlanError
-from wardround.tasks import TaskSpec
+from wardround.tasks import Classify, Restore
+from wardround.tasks.models import RedCnn
+from wardround.tasks.models.cut import cut
+
+if TYPE_CHECKING:
+    from wardround.rounds.plan import Plan
+
+_MODELS_FOR = {
+    "image": "small_cnn or resnet18",
+    "pixel": 'unet, or "monai" with network = "BasicUNet"',
+    "sample": "dcgan",
+}
 
 
-def refuse_unfit_for_samples(task: TaskSpec, algorithm: AlgorithmSpec, training: Training) -> None:
-    """Refuse parts of a plan of which one makes images and another does not.
+def refuse_unfit(plan: Plan) -> None:
+    """Refuse a plan of which one part asks for what another cannot give.
 
     Raises:
         PlanError: it says what does not fit, and what would.
     """
+    for refuse in (_features, _pixels, _cut, _samples, _defence):
+        refuse(plan)
+
+
+def _features(plan: Plan) -> None:
+    if plan.trains_on_features and plan.training.augment != "none":
+        raise PlanError(
+            f'training augment = "{plan.training.augment}" cannot reach a head that is fed features computed once '
+            'for each image: say augment = "none", or train all parts of another model'
+        )
+    if plan.trains_on_features and isinstance(plan.algorithm, DpSgd) and plan.algorithm.views > 1:
+        raise PlanError("views of an image whose features are computed once are all the same: remove views")
+    if plan.trains_on_features and isinstance(plan.algorithm, FedSr):
+        raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
+
+
+def _pixels(plan: Plan) -> None:
+    name, answers = plan.learns.name, plan.learns.answers
+    if answers not in plan.model.answers:
+        raise PlanError(
+            f"{type(plan.model).__name__} gives one answer for each {plan.model.answers[0]}, and {name} needs one "
+            f"for each {answers}: choose {_MODELS_FOR[answers]} in [model]"
+        )
+    if answers == "pixel" and (plan.training.parts != "all" or "head" in getattr(plan.algorithm, "personal", "")):
+        raise PlanError(
+            f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
+            'and personal = "nothing" or "norms" in [algorithm]'
+        )
+    if answers == "pixel" and isinstance(plan.algorithm, FedSr | Irm | LogitAdjusted):
+        raise PlanError(f"this algorithm is made for the classes of whole images, which {name} has not: choose fedavg")
+    if isinstance(plan.learns, Restore) and plan.learns.residual and isinstance(plan.model, RedCnn):
+        raise PlanError("red_cnn adds its input by itself: say residual = false in [task]")
+    if plan.learns.keeps_levels and AUGMENTATIONS[plan.training.augment].recolours:
+        raise PlanError(
+            f'training augment = "{plan.training.augment}" changes the grey levels that {name} learns: choose one '
+            'that only moves pixels, such as "dihedral"'
+        )
+
+
+def _cut(plan: Plan) -> None:
+    if plan.split is not None and not plan.algorithm.work.splits:
+        raise PlanError("[split] cuts the network, which this algorithm trains as a whole: choose splitfed_v1, say")
+    if plan.split is None and plan.algorithm.work.splits:
+        raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
+    if plan.split is not None and plan.attacks:
+        raise PlanError("an [[attack]] is on a site's own training, which a cut divides: leave [split] out")
+    if plan.split is not None and plan.training.parts != "all":
+        raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
+    if plan.split is not None:
+        with torch.random.fork_rng(), torch.device("meta"):  # levels without the memory of their weights
+            cut(plan.model.build(1, 1), plan.split.depth)
+
+
+def _samples(plan: Plan) -> None:
+    task, algorithm, training = plan.learns, plan.algorithm, plan.training
     makes, duels = task.answers == "sample", isinstance(algorithm, FedGan)
     if duels and not makes:
         raise PlanError(f'fedgan makes images, and the task is {task.name}: say name = "synthesis" in [task]')
@@ -30,3 +101,27 @@ def refuse_unfit_for_samples(task: TaskSpec, algorithm: AlgorithmSpec, training:
         raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
     if training.optimiser != "adamw":
         raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')
+
+
+def _defence(plan: Plan) -> None:
+    if plan.defence is None:
+        return
+    name = type(plan.algorithm).__name__
+    if plan.split is not None:
+        raise PlanError("[defence] is made for updates of a whole network, and this one is cut: remove one of them")
+    if isinstance(plan.algorithm, DpSgd) or plan.privacy is not None:
+        raise PlanError(
+            "[defence] changes what [privacy] accounts for, and its (epsilon, delta) bounds every attack already: "
+            "remove [defence]"
+        )
+    if plan.learns.name != Classify.name:
+        raise PlanError("[defence] is made for classifiers, whose updates the attacks undo: remove it")
+    if plan.defence.disguises and plan.trains_on_features:
+        raise PlanError(
+            "this [defence] changes images, and here features of each image are computed once: train all parts, or "
+            "choose one that changes the update"
+        )
+    if not plan.algorithm.work.shares or plan.algorithm.work.pooled:
+        raise PlanError(f"{name} sends no update, so that [defence] would cost and protect nothing: remove it")
+    if not isinstance(plan.algorithm.compose(plan.training, plan.server).local, LocalSgd):
+        raise PlanError(f"{name} does more at a site than [defence] reaches: choose fedavg, fedprox or scaffold")

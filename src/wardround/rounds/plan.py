@@ -18,14 +18,10 @@ from wardround.algorithms import (
     AlgorithmSpec,
     CalibratedDpSgd,
     DpSgd,
-    FedSr,
-    Irm,
     LocalSgd,
-    LogitAdjusted,
     ServerStep,
     Training,
 )
-from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.algorithms.defences import Defence
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
@@ -42,24 +38,18 @@ from wardround.privacy import Privacy
 from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
-from wardround.rounds.fitness import refuse_unfit_for_samples
+from wardround.rounds.fitness import refuse_unfit
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.malice import Malice
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import Screen
-from wardround.tasks import Classify, Restore, TaskSpec
+from wardround.tasks import Classify, TaskSpec
 from wardround.tasks.inputs import trained_part
-from wardround.tasks.models import ModelSpec, RedCnn, Scattering
-from wardround.tasks.models.cut import cut
+from wardround.tasks.models import ModelSpec, Scattering
 from wardround.tasks.start import Start
 
 SHARES = ("auto", "predictions", "metrics")
-_MODELS_FOR = {
-    "image": "small_cnn or resnet18",
-    "pixel": 'unet, or "monai" with network = "BasicUNet"',
-    "sample": "dcgan",
-}
 
 
 @dataclass(frozen=True)
@@ -166,85 +156,13 @@ class Plan:
             raise PlanError("sites_per_round, quorum and timeout_s must be finite and not negative")
         if not 0 <= self.average_decay < 1:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
-        if self.trains_on_features and self.training.augment != "none":
-            raise PlanError(
-                f'training augment = "{self.training.augment}" cannot reach a head that is fed features computed once '
-                'for each image: say augment = "none", or train all parts of another model'
-            )
-        if self.trains_on_features and isinstance(self.algorithm, DpSgd) and self.algorithm.views > 1:
-            raise PlanError("views of an image whose features are computed once are all the same: remove views")
-        if self.trains_on_features and isinstance(self.algorithm, FedSr):
-            raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
-        self._refuse_unfit_for_pixels()
-        self._refuse_unfit_for_a_cut()
-        refuse_unfit_for_samples(self.learns, self.algorithm, self.training)
-        self._refuse_unfit_for_a_defence()
-
-    def _refuse_unfit_for_a_defence(self) -> None:
-        if self.defence is None:
-            return
-        name = type(self.algorithm).__name__
-        if self.split is not None:
-            raise PlanError("[defence] is made for updates of a whole network, and this one is cut: remove one of them")
-        if isinstance(self.algorithm, DpSgd) or self.privacy is not None:
-            raise PlanError(
-                "[defence] changes what [privacy] accounts for, and its (epsilon, delta) bounds every attack already: "
-                "remove [defence]"
-            )
-        if self.learns.name != Classify.name:
-            raise PlanError("[defence] is made for classifiers, whose updates the attacks undo: remove it")
-        if self.defence.disguises and self.trains_on_features:
-            raise PlanError(
-                "this [defence] changes images, and here features of each image are computed once: train all parts, or "
-                "choose one that changes the update"
-            )
-        if not self.algorithm.work.shares or self.algorithm.work.pooled:
-            raise PlanError(f"{name} sends no update, so that [defence] would cost and protect nothing: remove it")
-        if not isinstance(self.algorithm.compose(self.training, self.server).local, LocalSgd):
-            raise PlanError(f"{name} does more at a site than [defence] reaches: choose fedavg, fedprox or scaffold")
+        refuse_unfit(self)
 
     def _defended(self, algorithm: Algorithm) -> Algorithm:
         local = algorithm.local
         if self.defence is None or not isinstance(local, LocalSgd):
             return algorithm
         return dataclasses.replace(algorithm, local=dataclasses.replace(local, defence=self.defence))
-
-    def _refuse_unfit_for_a_cut(self) -> None:
-        if self.split is not None and not self.algorithm.work.splits:
-            raise PlanError("[split] cuts the network, which this algorithm trains as a whole: choose splitfed_v1, say")
-        if self.split is None and self.algorithm.work.splits:
-            raise PlanError("this algorithm trains a network that is cut: say where, [split] depth = 1 for example")
-        if self.split is not None and self.attacks:
-            raise PlanError("an [[attack]] is on a site's own training, which a cut divides: leave [split] out")
-        if self.split is not None and self.training.parts != "all":
-            raise PlanError('a network that is cut is trained as a whole: say parts = "all" in [training]')
-        if self.split is not None:
-            with torch.random.fork_rng(), torch.device("meta"):  # levels without the memory of their weights
-                cut(self.model.build(1, 1), self.split.depth)
-
-    def _refuse_unfit_for_pixels(self) -> None:
-        name, answers = self.learns.name, self.learns.answers
-        if answers not in self.model.answers:
-            raise PlanError(
-                f"{type(self.model).__name__} gives one answer for each {self.model.answers[0]}, and {name} needs one "
-                f"for each {answers}: choose {_MODELS_FOR[answers]} in [model]"
-            )
-        if answers == "pixel" and (self.training.parts != "all" or "head" in getattr(self.algorithm, "personal", "")):
-            raise PlanError(
-                f'{name} has no head, which is the last linear layer of a classifier: say parts = "all" in [training], '
-                'and personal = "nothing" or "norms" in [algorithm]'
-            )
-        if answers == "pixel" and isinstance(self.algorithm, FedSr | Irm | LogitAdjusted):
-            raise PlanError(
-                f"this algorithm is made for the classes of whole images, which {name} has not: choose fedavg"
-            )
-        if isinstance(self.learns, Restore) and self.learns.residual and isinstance(self.model, RedCnn):
-            raise PlanError("red_cnn adds its input by itself: say residual = false in [task]")
-        if self.learns.keeps_levels and AUGMENTATIONS[self.training.augment].recolours:
-            raise PlanError(
-                f'training augment = "{self.training.augment}" changes the grey levels that {name} learns: choose one '
-                'that only moves pixels, such as "dihedral"'
-            )
 
     @property
     def learns(self) -> TaskSpec:
