@@ -9,8 +9,8 @@ from wardround.study.spec import parse
 
 ROUNDS = 16
 RATE = 0.5
-SEEDS = (31, 32, 33)
-CALIBRATION_SEEDS = (1, 2, 3)
+SEEDS = (41, 42, 43)
+CALIBRATION_SEEDS = (1, 2, 3, 4, 5, 6)
 SITES: dict[str, tuple[str, ...]] = {
     "iid": ("site-2", "site-5"),
     "dirichlet": ("site-2", "site-5"),
@@ -24,7 +24,7 @@ DEALT: dict[str, dict[str, Any]] = {
 }
 VICTIMS = {"source": "nv", "target": "mel"}
 UNIFORM = {"weighting": "uniform"}
-PROBE = {"share": 0.03}
+PROBE = {"share": 0.05}
 
 
 def defences(count: int) -> dict[str, dict[str, Any]]:

@@ -59,9 +59,12 @@ def benign(count: int) -> Iterator[Row]:
 
 
 @cache
-def _sites(dealt_by: str, seed: int, probes: bool, root: Path) -> tuple[dict[str, SiteData], LabelledImages | None]:
-    """Return the sites and the probe of all plans with the same split; images are read once."""
-    return dealt(plan_of(dealt_by, "benign", "e-detector" if probes else "mean", seed), root)
+def _sites(by: str, seed: int, root: Path) -> tuple[dict[str, SiteData], LabelledImages | None]:
+    """Return the sites and the coordinator's images; the latter are set aside whoever asks for them.
+
+    So all defences train and are tested on the same images.
+    """
+    return dealt(plan_of(by, "benign", "e-detector", seed), root)
 
 
 def measured(row: Row, root: Path) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def measured(row: Row, root: Path) -> dict[str, Any]:
     by, attack, defence, seed = row
     said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seed": seed}
     plan = plan_of(by, attack, defence, seed)
-    sites, probe = _sites(by, seed, plan.probe is not None, root)
+    sites, probe = _sites(by, seed, root)
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"

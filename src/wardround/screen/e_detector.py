@@ -49,7 +49,7 @@ class EDetector:
 
     false_alarms: float = 0.001
     allowance: float = 0.8
-    fluctuation: float = 0.5
+    fluctuation: float = 0.7
     bet: float = 1.0
 
     def __post_init__(self) -> None:

@@ -183,7 +183,7 @@ class NoisyProbe:
     rng: np.random.Generator
 
     def harms(self, change: Tensors) -> Mapping[str, Harm]:
-        return {name: Harm(0.8 + self.rng.normal(0, np.hypot(0.5, 0.3)), 0.3) for name in ("a", "b", "c")}
+        return {name: Harm(0.8 + self.rng.normal(0, np.hypot(0.7, 0.3)), 0.3) for name in ("a", "b", "c")}
 
     def taught(self) -> Tensors:
         return {}
