@@ -14,6 +14,7 @@ import numpy as np
 from wardround.errors import DataError, RunFolderError
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Outcome, measures_of
+from wardround.report.attacks import AttackResult, attack_of
 from wardround.report.looks import Looks, looks_of
 from wardround.report.marks import MarkLeft, marks_of
 from wardround.report.values import count, number, text, texts
@@ -103,6 +104,7 @@ class Results:
     looks: Mapping[str, Looks] = field(default_factory=dict)
     feature_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     marks: tuple[MarkLeft, ...] = ()
+    attacks: tuple[AttackResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
             text(site): {text(other): number(far) for other, far in row.items()}
             for site, row in summary.get("drift", {}).get("features", {}).items()
         },
+        attacks=tuple(attack_of(said) for said in summary.get("attacks", [])),
     )
 
 
