@@ -8,8 +8,9 @@ from wardround.rounds.plan import Plan
 from wardround.study.spec import parse
 
 ROUNDS = 16
-SEEDS = (31, 32, 33)
-CALIBRATION_SEEDS = (1, 2, 3)
+RATE = 0.5
+SEEDS = (41, 42, 43)
+CALIBRATION_SEEDS = (1, 2, 3, 4, 5, 6)
 SITES: dict[str, tuple[str, ...]] = {
     "iid": ("site-2", "site-5"),
     "dirichlet": ("site-2", "site-5"),
@@ -23,7 +24,7 @@ DEALT: dict[str, dict[str, Any]] = {
 }
 VICTIMS = {"source": "nv", "target": "mel"}
 UNIFORM = {"weighting": "uniform"}
-PROBE = {"share": 0.03}
+PROBE = {"share": 0.05}
 
 
 def defences(count: int) -> dict[str, dict[str, Any]]:
@@ -52,39 +53,39 @@ def defences(count: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def attacks(dealt: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what malicious sites do; the plain mean gives in to each of them."""
-    pair, one = list(SITES[dealt]), list(SITES[dealt][:1])
-    count = 8 if DEALT[dealt]["by"] != "natural" else 4
+def attacks(by: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what malicious sites do: all teach nevi as melanomas."""
+    pair, one = list(SITES[by]), list(SITES[by][:1])
     return {
         "benign": [],
         "flip": [{"kind": "label_flip", "sites": pair, **VICTIMS}],
-        "replace": [
-            {"kind": "label_flip", "sites": one, **VICTIMS, "from_round": ROUNDS // 2},
-            {"kind": "scale", "sites": one, "times": 2.0 * count, "from_round": ROUNDS // 2},
+        "replacement": [
+            {"kind": "label_flip", "sites": one, **VICTIMS},
+            {"kind": "scale", "sites": one, "times": 10.0},
         ],
-        "x3, lying": [
+        "x5, lying": [
             {"kind": "label_flip", "sites": pair, **VICTIMS},
-            {"kind": "scale", "sites": pair, "times": 3.0},
+            {"kind": "scale", "sites": pair, "times": 5.0},
             {"kind": "lie", "sites": pair},
         ],
     }
 
 
-def plan_of(dealt: str, attack: str, defence: str, seed: int) -> Plan:
+def plan_of(by: str, attack: str, defence: str, seed: int) -> Plan:
     """Return one run's plan; the seed is that of training and of the split."""
-    chosen = defences(len(SITES[dealt]))[defence]
-    aggregator = {"name": "mean", **UNIFORM} if "aggregator" not in chosen else chosen["aggregator"]
+    chosen = defences(len(SITES[by]))[defence]
+    aggregator = chosen.get("aggregator", {"name": "mean", **UNIFORM})
     table: dict[str, Any] = {
         "name": "robust",
         "seed": seed,
         "rounds": ROUNDS,
-        "data": {"source": "ham10000", "size_px": 32, "split_seed": seed, "sites": DEALT[dealt]},
+        "quorum": 1,  # a screen may leave out as many as it likes
+        "data": {"source": "ham10000", "size_px": 32, "split_seed": seed, "sites": DEALT[by]},
         "model": {"name": "scattering", "order": 1, "scale": 10.0},
-        "training": {"steps": 5, "batch_size": 64, "learning_rate": 2.0, "precision": "float32"},
+        "training": {"steps": 5, "batch_size": 64, "learning_rate": RATE, "schedule": "cosine", "precision": "float32"},
         "evaluation": {"every": 0, "bootstrap": 0},
         **chosen,
         "aggregator": aggregator,
-        "attack": attacks(dealt)[attack],
+        "attack": attacks(by)[attack],
     }
     return parse({key: value for key, value in table.items() if value != []})

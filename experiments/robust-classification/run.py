@@ -2,9 +2,9 @@
 
     WARDROUND_DATA=folder python experiments/robust-classification/run.py [OUT] [--calibrate | --benign N]
 
-One process, one core. Each finished run is a line of ``OUT/runs.jsonl``; started again, it goes on after the last. Without an
-option it makes the table. ``--calibrate`` runs the e-detector with other seeds, on which its settings were chosen;
-``--benign N`` runs it N times without an attack, with seeds of their own, for its false alarms.
+One process, one core. Each finished run is a line of ``OUT/runs.jsonl``; started again, it goes on after the last.
+Without an option it makes the table. ``--calibrate`` runs the e-detector with other seeds, on which its settings were
+chosen; ``--benign N`` runs it N times without an attack, with seeds of their own, for its false alarms.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rows import CALIBRATION_SEEDS, DEALT, SEEDS, SITES, attacks, defences, plan_of
+from rows import CALIBRATION_SEEDS, DEALT, SEEDS, VICTIMS, attacks, defences, plan_of
 
+from wardround.data.images import LabelledImages
+from wardround.data.sites import SiteData
 from wardround.errors import PlanError
+from wardround.fabric.local import LocalFabric
+from wardround.rounds.listener import Silent
+from wardround.study.build import dealt, opener_for
 from wardround.study.folder import RunFolder
-from wardround.study.run import train
+from wardround.study.run import run_plan
 
 FLAGGED = 0.5
 """A site counts as flagged in a round in which less than this part of its weight is left to it."""
@@ -32,18 +38,18 @@ Row = tuple[str, str, str, int]
 def table() -> Iterator[Row]:
     """Yield what the table needs, the plain mean first: a defence means nothing where the attack does not work."""
     for seed in SEEDS:
-        for dealt in DEALT:
+        for by in DEALT:
             for defence in defences(1):
-                for attack in attacks(dealt):
-                    yield dealt, attack, defence, seed
+                for attack in attacks(by):
+                    yield by, attack, defence, seed
 
 
 def calibration() -> Iterator[Row]:
     """Yield runs of the e-detector with seeds of their own."""
     for seed in CALIBRATION_SEEDS:
-        for dealt in DEALT:
+        for by in DEALT:
             for attack in ("benign", "flip"):
-                yield dealt, attack, "e-detector", seed
+                yield by, attack, "e-detector", seed
 
 
 def benign(count: int) -> Iterator[Row]:
@@ -52,34 +58,47 @@ def benign(count: int) -> Iterator[Row]:
         yield tuple(DEALT)[index % len(DEALT)], "benign", "e-detector", 1000 + index
 
 
+@cache
+def _sites(by: str, seed: int, root: Path) -> tuple[dict[str, SiteData], LabelledImages | None]:
+    """Return the sites and the coordinator's images; the latter are set aside whoever asks for them.
+
+    So all defences train and are tested on the same images.
+    """
+    return dealt(plan_of(by, "benign", "e-detector", seed), root)
+
+
 def measured(row: Row, root: Path) -> dict[str, Any]:
     """Train, and return what came of it; a plan that the checker refuses says so."""
-    dealt, attack, defence, seed = row
-    said: dict[str, Any] = {"dealt": dealt, "attack": attack, "defence": defence, "seed": seed}
-    plan = plan_of(dealt, attack, defence, seed)
+    by, attack, defence, seed = row
+    said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seed": seed}
+    plan = plan_of(by, attack, defence, seed)
+    sites, probe = _sites(by, seed, root)
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        fabric = LocalFabric(tuple(sites), opener_for(plan, sites, Path(folder) / "sites"))
         try:
-            path = train(plan, Path(folder) / "run", root, workers=0)
+            run_plan(plan, fabric, path, False, Silent(), root, probe, sites)
         except PlanError as refusal:
             return {**said, "refused": str(refusal)}
         summary, records = RunFolder(path).summary(), RunFolder(path).records()
-    culprits = set(SITES[dealt]) if attack not in ("benign", "replace") else set(SITES[dealt][:1])
-    culprits = set() if attack == "benign" else culprits
+    culprits = {site for one in plan.attacks or () for site in one.sites}
     pooled = summary["metrics"]["pooled"]
     return {
         **said,
-        "auc": pooled["auc"],
-        "balanced_accuracy": pooled["balanced_accuracy"],
-        "success": _success(summary),
-        **_flags(records, culprits, min((a.from_round for a in plan.attacks or ()), default=0)),
-        "worst_log_evidence": _worst(records, culprits),
+        **{name: pooled[name] for name in ("auc", "auc_malignant", "balanced_accuracy")},
+        "success": success(summary, culprits),
+        **_flags(records, culprits, min((one.from_round for one in plan.attacks or ()), default=0)),
+        "most_log_evidence": _most(records, culprits),
         "cpu_s": round(time.process_time() - began, 2),
     }
 
 
-def _success(summary: Mapping[str, Any]) -> float | None:
-    return next((float(one["success"]) for one in summary.get("attacks", [])), None)
+def success(summary: Mapping[str, Any], culprits: set[str]) -> float:
+    """Return the share of the honest sites' nevi that are taken for melanomas: what every attack here wants."""
+    source, target = (summary["classes"].index(VICTIMS[which]) for which in ("source", "target"))
+    rows = [counts[source] for site, counts in summary["confusion"].items() if site not in culprits]
+    return float(sum(row[target] for row in rows) / sum(sum(row) for row in rows))
 
 
 def _flags(records: list[Any], culprits: set[str], since: int) -> dict[str, int]:
@@ -93,7 +112,7 @@ def _flags(records: list[Any], culprits: set[str], since: int) -> dict[str, int]
     return found
 
 
-def _worst(records: list[Any], culprits: set[str]) -> float | None:
+def _most(records: list[Any], culprits: set[str]) -> float | None:
     values = [
         said["evidence"]["e_detector log evidence"]
         for record in records

@@ -41,7 +41,7 @@ class FakeProbe:
 
     def harms(self, change: Tensors) -> Mapping[str, Harm]:
         along = sum(float(np.vdot(COMMON[name], value)) for name, value in change.items())
-        return {"sense of direction": Harm(-along / 100, 0.05), "nothing": Harm(0.0, 0.05)}
+        return {"sense of direction": Harm(-along / 10, 0.05), "nothing": Harm(0.0, 0.05)}
 
     def taught(self) -> Tensors:
         return COMMON

@@ -1,4 +1,7 @@
-"""Lengths of updates and distances between them, a block of numbers at a time, in float64."""
+"""Lengths of updates and distances between them, a block of numbers at a time, in float64.
+
+Names are taken in their order: messages bring them in any, and the order of a sum decides its last bit.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ BLOCK_VALUES = 2**16
 
 def norm(tensors: Tensors) -> float:
     """Return the joint L2 norm."""
-    return math.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in tensors.values()))
+    squares = (float(np.sum(np.square(tensors[name], dtype=np.float64))) for name in sorted(tensors))
+    return math.sqrt(sum(squares))
 
 
 def blocks(updates: Sequence[Tensors]) -> Iterator[np.ndarray]:
     """Yield float64 ``(N, b)``: the same numbers of each of N updates, all in the end and none twice."""
-    for name in updates[0] if updates else ():
+    for name in sorted(updates[0]) if updates else ():
         rows = [tensors[name].reshape(-1) for tensors in updates]
         for start in range(0, rows[0].size, BLOCK_VALUES):
             yield np.array([row[start : start + BLOCK_VALUES] for row in rows], np.float64)

@@ -1,4 +1,4 @@
-"""How well each two classes are told apart, and what a change of the model costs of that."""
+"""Whether a change of a model tells each two classes apart better, or mixes them up."""
 
 from __future__ import annotations
 
@@ -9,39 +9,43 @@ import numpy as np
 from wardround.metrics.clinical import Predictions
 
 LEAST_IMAGES = 3
-"""Of either class: of fewer, a difference says nothing."""
+"""Of either class: of fewer, a difference of means says nothing."""
+_FAINT = 1e-30
 
 
 def pairwise_harms(before: Predictions, after: Predictions) -> dict[str, tuple[float, float]]:
-    """Return what two models that saw the same images differ by, for each two classes.
+    """Judge a change of a model by how it moves the log odds of each two classes, on images that both models saw.
 
-    Two classes are told apart by the difference of their log probabilities. A model that thinks one class likelier than
-    another model does, because it saw more of it, shifts all these differences by one constant: their ranks, and the
-    AUC with them, stay. A model that was taught images of one class as the other turns them round.
+    What was learned from images with right labels moves the log odds of one class against another up more on its own
+    images than on those of the other: it separates them. What was learned from images of one class that were taught as
+    the other brings them together. What moves the odds everywhere alike, because a site sees more of one class, does
+    neither. The movement is measured in units of all that the change moves (the root mean square over images of the
+    difference of two classes' centred log probabilities), so that an update that is twice as long does the same harm.
 
     Returns:
-        ``"a | b"`` -> loss of AUC, and its standard deviation for paired images (DeLong et al. 1988), never below that
-        of one image. Classes of which there are fewer than `LEAST_IMAGES` are left out.
+        ``"a | b"`` -> what the separation of a and b lost, in these units (negative where it gained), and its standard
+        deviation over images. Classes of which there are fewer than `LEAST_IMAGES` are left out; all is 0 where nothing
+        moved.
     """
-    found = {}
+    moved = _logs(after) - _logs(before)
+    moved -= moved.mean(axis=1, keepdims=True)
+    moved -= moved.mean(axis=0)
+    unit = float(np.sqrt(2 * np.mean(np.square(moved))))
     counts = np.bincount(before.labels, minlength=len(before.classes))
+    found = {}
     for a, b in combinations(range(len(counts)), 2):
         if min(counts[a], counts[b]) >= LEAST_IMAGES:
-            found[f"{before.classes[a]} | {before.classes[b]}"] = _harm(before, after, a, b)
+            odds = (moved[:, a] - moved[:, b]) / unit if unit else np.zeros(len(moved))
+            found[f"{before.classes[a]} | {before.classes[b]}"] = _harm(
+                odds[before.labels == a], odds[before.labels == b]
+            )
     return found
 
 
-def _harm(before: Predictions, after: Predictions, a: int, b: int) -> tuple[float, float]:
-    was, now = (_above(found, a, b) for found in (before, after))
-    lost = was - now
-    of_a, of_b = lost.mean(axis=1), lost.mean(axis=0)
-    variance = np.var(of_a, ddof=1) / len(of_a) + np.var(of_b, ddof=1) / len(of_b)
-    return float(lost.mean()), max(float(np.sqrt(variance)), 0.5 / min(len(of_a), len(of_b)))
+def _logs(found: Predictions) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(found.probabilities.astype(np.float64), _FAINT)))
 
 
-def _above(found: Predictions, a: int, b: int) -> np.ndarray:
-    """Return float64 ``(A, B)``: 1 where an image of `a` looks more like `a` than one of `b` does, half where equal."""
-    logs = np.log(np.maximum(found.probabilities[:, [a, b]].astype(np.float64), 1e-30))
-    margin = logs[:, 0] - logs[:, 1]
-    mine, others = margin[found.labels == a][:, None], margin[found.labels == b][None, :]
-    return np.asarray((mine > others) + 0.5 * (mine == others))
+def _harm(mine: np.ndarray, others: np.ndarray) -> tuple[float, float]:
+    variance = np.var(mine, ddof=1) / len(mine) + np.var(others, ddof=1) / len(others)
+    return float(others.mean() - mine.mean()), float(np.sqrt(variance))

@@ -55,7 +55,7 @@ def _template() -> Template:
 
 
 def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
-    from wardround.report import tables, words
+    from wardround.report import tables, verdicts, words
     from wardround.report.chain import chain_of
     from wardround.report.curves import loss_panel, validation_panel
 
@@ -68,6 +68,8 @@ def _context(run: Run, others: Sequence[Run]) -> dict[str, Any]:
         "curves": [loss_panel(run), validation_panel(run)],
         "work": tables.site_work(run),
         "troubles": tables.troubles(run),
+        "judged": verdicts.judged_rows(run),
+        "trust": verdicts.trust_panel(run),
         "chain": chain_of(run),
         "links_in_full": LINKS_IN_FULL,
         "sites_in_full": SITES_IN_FULL,
@@ -82,6 +84,7 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
     from wardround.report.pictures import caption, galleries
     from wardround.report.results import bars_panel, label_panel
     from wardround.report.synthetic import CAPTION, sheets
+    from wardround.report.verdicts import attacked_rows
     from wardround.report.words import METRICS, SHARED
 
     names = _labels([run, *others])
@@ -96,6 +99,7 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
         "metric_rows": tables.metric_rows(results),
         "metric_note": tables.metric_note(run, results),
         "headline": METRICS[metric],
+        "attacks": attacked_rows(results.attacks),
         "classifies": classifies,
         "shared": SHARED[results.task],
         "comparison": tables.comparison(names[0], run, results, beside),

@@ -55,6 +55,23 @@ class Floor:
 
 
 @dataclass(frozen=True)
+class AttackResult:
+    """What an attack in a simulation came to.
+
+    Attributes:
+        kind: as the plan calls it.
+        sites: the malicious ones.
+        victims: test images that it was tried on.
+        success: share of them that the model takes for the target; ``None`` without a victim.
+    """
+
+    kind: str
+    sites: tuple[str, ...]
+    victims: int
+    success: float | None
+
+
+@dataclass(frozen=True)
 class Results:
     """What only a finished run has.
 
@@ -103,6 +120,7 @@ class Results:
     looks: Mapping[str, Looks] = field(default_factory=dict)
     feature_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     marks: tuple[MarkLeft, ...] = ()
+    attacks: tuple[AttackResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -291,6 +309,17 @@ def _results(summary: Mapping[str, Any]) -> Results:
             text(site): {text(other): number(far) for other, far in row.items()}
             for site, row in summary.get("drift", {}).get("features", {}).items()
         },
+        attacks=tuple(_attack(said) for said in summary.get("attacks", [])),
+    )
+
+
+def _attack(said: Mapping[str, Any]) -> AttackResult:
+    success = said["success"]
+    return AttackResult(
+        text(said["kind"]),
+        texts(said["sites"]),
+        count(said["victims"]),
+        None if success is None else number(success),
     )
 
 

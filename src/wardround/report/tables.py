@@ -255,6 +255,8 @@ def troubles(run: Run) -> list[Trouble]:
     found: dict[tuple[str, str], list[int]] = {}
     for record in run.records:
         for site, reason in record.failed.items():
+            if site in record.judged:  # what screens say of it has a table of its own
+                continue
             found.setdefault((site, reason), []).append(record.round)
         for event in record.events:
             rounds = found.setdefault(("", event), [])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker import Combiner, View
-from wardround.core.geometry import BLOCK_VALUES, clipped, norm
+from wardround.core.geometry import BLOCK_VALUES, blocks, clipped, norm
 from wardround.core.update import Tensors, Update
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Judgement, Verdict
@@ -66,7 +66,7 @@ class AlignIns:
     def _against_model(self, case: Case, lengths: list[float]) -> np.ndarray:
         model = norm(case.weights)
         inner = [
-            sum(float(np.vdot(case.weights[n].astype(np.float64), v.astype(np.float64))) for n, v in u.tensors.items())
+            sum(float(block[0] @ block[1]) for block in blocks([{n: case.weights[n] for n in u.tensors}, u.tensors]))
             for u in case.updates
         ]
         return np.array([x / (model * far) if model * far else 0.0 for x, far in zip(inner, lengths, strict=True)])
@@ -74,7 +74,7 @@ class AlignIns:
     def _signs(self, updates: Sequence[Update]) -> np.ndarray:
         least = [_least_of_largest(update.tensors, self.sparsity) for update in updates]
         agreeing, counted = np.zeros(len(updates)), np.zeros(len(updates))
-        for name in updates[0].tensors:
+        for name in sorted(updates[0].tensors):
             rows = [update.tensors[name].reshape(-1) for update in updates]
             for start in range(0, rows[0].size, BLOCK_VALUES):
                 block = np.stack([row[start : start + BLOCK_VALUES] for row in rows])

@@ -16,8 +16,8 @@ class Harm:
     """How much worse a model is at one thing after a change, measured on images of the coordinator's own.
 
     Attributes:
-        size: loss of quality; negative where the change does good.
-        deviation: standard deviation that `size` would have with other images of the same kind, > 0.
+        size: negative where the change does good.
+        deviation: standard deviation that `size` would have with other images of the same kind.
     """
 
     size: float

@@ -14,8 +14,8 @@ from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
 from wardround.screen.clipping import bounded, median_of
 
-_MOST = 50.0
-"""Largest logarithm of one e-value, so that it stays a number."""
+_CEILING = 1.5
+"""Largest logarithm of the evidence, in logarithms of an alarm."""
 
 
 @dataclass(frozen=True)
@@ -23,35 +23,40 @@ class EDetector:
     """Leave a site out while the evidence that it does harm is strong; what sites report is not believed.
 
     Updates are shortened to the median norm of the round, so that none gains by being long. Each is then tried on the
-    model: the coordinator measures on its own images what the model loses of each of its abilities
-    (`Harm`). A harm beyond `allowance` multiplies the evidence against the site, a smaller one divides it:
+    model: the coordinator measures on its own images what it does to each ability of the model (`Harm`). For every site
+    and ability, a harm beyond `allowance` multiplies the evidence, a smaller one divides it:
 
-        e = mean over abilities of exp(bet z - bet^2 / 2),   z = (harm - allowance) / deviation
-        evidence <- max(evidence, 1) e,                      left out while evidence >= 1 / false_alarms
+        z = (harm - allowance) / sqrt(deviation^2 + fluctuation^2)
+        evidence <- max(evidence, 1) exp(bet z - bet^2 / 2)
 
-    Of a site whose harms have a mean of at most `allowance`, given all rounds before, and tails no heavier than normal
-    ones, e is 1 in the mean or less (an average of e-values is one, however they depend on each other), and the rounds
-    until the first false alarm are ``1 / false_alarms`` in the mean or more: an e-detector of the CUSUM kind (Shin,
-    Ramdas and Rinaldo 2024, arXiv:2203.03532, theorem 2.4). No number of attackers enters. A site that was accused
-    wrongly comes back as its evidence falls; so that this takes rounds and not ages, the logarithm of the evidence is
-    kept below twice that of the alarm.
+    The site is left out while the mean of its evidence over the abilities is ``1 / false_alarms`` or more. If the harms
+    of an honest site have a mean of at most `allowance`, given all rounds before, and tails no heavier than normal
+    ones of that deviation, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more: an
+    e-detector of the CUSUM kind, and a mean of e-detectors is one, however they depend on each other (Shin, Ramdas and
+    Rinaldo 2024, arXiv:2203.03532, sections 2 and 3). No number of attackers enters. A site that was accused wrongly
+    comes back as its evidence falls; so that this takes rounds and not ages, its logarithm has a ceiling.
 
     What does no harm on the coordinator's images, such as a trigger that they do not bear, is not seen.
 
     Attributes:
         false_alarms: for each site and round, in (0, 1).
-        allowance: harm that an honest site may do in the mean, in the unit of the harms (AUC for a classifier): unlike
-            hospitals, and a probe of few images, need more.
+        allowance: harm that an honest site may do in the mean, in the unit of the harms (for a classifier, see
+            `pairwise_harms`): unlike hospitals need more.
+        fluctuation: standard deviation of an honest site's harm from round to round, beyond what follows from the
+            number of the coordinator's images; > 0.
         bet: weight of one deviation, > 0; smaller ones are slower and surer.
     """
 
     false_alarms: float = 0.001
-    allowance: float = 0.1
+    allowance: float = 0.8
+    fluctuation: float = 0.7
     bet: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.false_alarms < 1 or not 0 <= self.allowance < math.inf or not 0 < self.bet < math.inf:
-            raise PlanError("e_detector needs false_alarms in (0, 1), an allowance of 0 or more, and a bet above 0")
+        if not 0 < self.false_alarms < 1 or not 0 < self.bet < math.inf:
+            raise PlanError("e_detector needs false_alarms in (0, 1) and a bet above 0")
+        if not 0 <= self.allowance < math.inf or not 0 < self.fluctuation < math.inf:
+            raise PlanError("e_detector needs an allowance of 0 or more and a fluctuation above 0")
 
     @property
     def combiner(self) -> Combiner:
@@ -72,30 +77,33 @@ class EDetector:
         verdicts, memory = {}, dict(case.memory)
         for update, length in zip(updates, lengths, strict=True):
             harms = case.probe.harms(update.tensors)
-            before = float(case.memory.get(update.site, np.zeros(())))
-            now = min(max(before, 0.0) + self._log_evidence(harms), 2 * self._alarm)
-            memory[update.site] = np.array(now, np.float64)
-            verdicts[update.site] = self._verdict(now, harms, bounded(length, most))
+            logs = {name: self._weighed(update.site, name, harm, case, len(harms)) for name, harm in harms.items()}
+            memory |= {_key(update.site, name): np.array(value, np.float64) for name, value in logs.items()}
+            verdicts[update.site] = self._verdict(logs, harms, bounded(length, most))
         return Judgement(verdicts, updates, memory)
 
     @property
     def _alarm(self) -> float:
         return -math.log(self.false_alarms)
 
-    def _log_evidence(self, harms: Mapping[str, Harm]) -> float:
-        """Return the logarithm of this round's e-value; 0 where nothing could be measured."""
-        if not harms:
-            return 0.0
-        far = np.array([(harm.size - self.allowance) / harm.deviation for harm in harms.values()])
-        logs = np.minimum(self.bet * far - self.bet**2 / 2, _MOST)
-        return float(np.log(np.mean(np.exp(logs - logs.max()))) + logs.max())
+    def _weighed(self, site: str, ability: str, harm: Harm, case: Case, abilities: int) -> float:
+        """Return the logarithm of the evidence against a site, for one ability, after this round."""
+        before = float(case.memory.get(_key(site, ability), np.zeros(())))
+        far = (harm.size - self.allowance) / math.hypot(harm.deviation, self.fluctuation)
+        return min(max(before, 0.0) + self.bet * far - self.bet**2 / 2, _CEILING * self._alarm + math.log(abilities))
 
-    def _verdict(self, now: float, harms: Mapping[str, Harm], length: Verdict) -> Verdict:
-        worst = max(harms, key=lambda name: harms[name].size / harms[name].deviation, default="")
-        evidence = {**length.evidence, "log evidence": now}
-        if worst:
-            evidence["worst harm"] = harms[worst].size
+    def _verdict(self, logs: Mapping[str, float], harms: Mapping[str, Harm], length: Verdict) -> Verdict:
+        worst = max(logs, key=lambda name: logs[name], default="")
+        if not worst:
+            return length
+        top = logs[worst]
+        now = top + math.log(sum(math.exp(value - top) for value in logs.values()) / len(logs))
+        evidence = {**length.evidence, "log evidence": now, "worst harm": harms[worst].size}
         if now < self._alarm:
             return Verdict(1.0, length.reason, evidence)
-        does = f"this round it costs {harms[worst].size:.3f} of {worst}" if worst else "nothing could be measured"
-        return Verdict(0.0, f"the evidence that it does harm is {math.exp(now):.3g} to 1; {does}", evidence)
+        reason = f"the evidence that it spoils {worst} is {math.exp(now):.3g} to 1 (harm now {harms[worst].size:.3f})"
+        return Verdict(0.0, reason, evidence)
+
+
+def _key(site: str, ability: str) -> str:
+    return f"{site}/{ability}"

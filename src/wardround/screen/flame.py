@@ -61,7 +61,7 @@ class Flame:
         rng, deviation = ctx.rng("flame"), self.noise * most
         if not deviation:
             return {}
-        return {name: np.asarray(rng.normal(0, deviation, value.shape), value.dtype) for name, value in like.items()}
+        return {n: np.asarray(rng.normal(0, deviation, like[n].shape), like[n].dtype) for n in sorted(like)}
 
 
 def _largest_cluster(distances: np.ndarray) -> np.ndarray:

@@ -55,6 +55,7 @@ def explain(plan: Plan) -> str:
         f"algorithm {_settings(table['algorithm'], 'name')}; server {_settings(table['server'], 'name')}",
         *_trained(plan),
         *_votes(plan),
+        *_played(plan),
         *where_cut(plan),
         f"rounds    {plan.rounds}, each with {cohort}; {quorum} must answer",
         f"combined  {_combined(table)}",
@@ -111,6 +112,13 @@ def _trained(plan: Plan) -> list[str]:
     if not (parts or start):
         return []
     return [f"trains    {parts or 'every weight'}{start}"]
+
+
+def _played(plan: Plan) -> list[str]:
+    return [
+        f"attack    {attack.name} by {', '.join(attack.sites)}, from round {attack.from_round} on: a simulation"
+        for attack in plan.attacks or ()
+    ]
 
 
 def _votes(plan: Plan) -> list[str]:
@@ -221,11 +229,13 @@ def _stand(plan: Plan) -> list[str]:
             "  privacy       no single update is read by whoever sums them",
             "  robustness    no update can be judged by itself, so one site can pull the mean as far as all sites",
             "                together may move it; a sum whose norm honest sites cannot make voids the round",
-            "  instead       without masks and encryption, median, trimmed_mean and screens can judge each update",
+            "  instead       without masks and encryption, robust aggregators and screens can judge each update",
         ]
     judges = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
     if judges:
         held = f"each update is judged by {' and '.join(judges)}"
+        if any(judge.asks_probe for judge in mixture.judges):
+            held += ", on published images of the coordinator's own"
     elif mixture.summed_unread:
         held = "updates are summed unread, so one site can pull the mean as far as all sites together may move it"
     else:

@@ -108,7 +108,7 @@ class Classification:
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
 
     def harms(self, before: Predictions, after: Predictions) -> dict[str, tuple[float, float]]:
-        """Return what telling each two classes apart lost; see `rounds.probing.Probable`."""
+        """Return which two classes the change of the network turns round; see `rounds.probing.Probable`."""
         return pairwise_harms(before, after)
 
     def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:

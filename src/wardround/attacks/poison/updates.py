@@ -94,7 +94,7 @@ class Noise(Spoiler):
         deviation = self.times * length(change) / max(1, count) ** 0.5
         drawn = {
             name: value if is_vote(name) else np.asarray(rng.normal(0, deviation, value.shape), value.dtype)
-            for name, value in change.items()
+            for name, value in sorted(change.items())
         }
         return dataclasses.replace(result, change=drawn)
 

@@ -1,0 +1,65 @@
+"""The coordinator measures updates and trains on images of its own, and screens are given what it finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from rigged import Memory
+
+from wardround.core.update import applied
+from wardround.errors import PlanError
+from wardround.rounds.coordinator import Coordinator
+from wardround.rounds.plan import Plan
+from wardround.rounds.probing import Probing
+from wardround.rounds.workbench import Workbench
+
+FLIP = {"kind": "label_flip", "sites": ["north"], "source": "dark", "target": "light"}
+PROBED = {"share": 0.1}
+
+
+def probing(plan: Plan) -> Probing:
+    bench = Workbench(plan.learns.task(plan.model, 3, tiny.CLASSES), plan.seed)
+    return Probing(bench, tiny.images(40, seed=7), plan.composed().local)
+
+
+def test_right_labels_do_no_harm_and_a_step_back_does() -> None:
+    plan = tiny.plan(training={"steps": 30, "batch_size": 8, "learning_rate": 0.05}, model={"dropout": 0.0})
+    found = probing(plan)
+    weights = found.bench.shared(plan.composed())
+    probe = found.probe(tiny.context(), weights)
+    taught = probe.taught()
+    backwards = {name: -value for name, value in taught.items()}
+    (good,), (bad,) = (list(probe.harms(change).values()) for change in (taught, backwards))
+    assert good.size < 0 < bad.size
+    assert bad.size > 2 * bad.deviation
+
+
+def test_what_it_is_taught_is_an_update_of_the_right_form_and_measuring_changes_nothing() -> None:
+    plan = tiny.plan()
+    found = probing(plan)
+    weights = found.bench.shared(plan.composed())
+    probe = found.probe(tiny.context(), weights)
+    taught = probe.taught()
+    assert {n: (v.shape, v.dtype) for n, v in taught.items()} == {n: (v.shape, v.dtype) for n, v in weights.items()}
+    first, again = probe.harms(taught), found.probe(tiny.context(), weights).harms(taught)
+    assert first == again
+    assert any(np.abs(applied(weights, taught)[name] - value).max() > 0 for name, value in weights.items())
+
+
+@pytest.mark.parametrize("screen", ["fltrust", "e_detector"])
+def test_a_run_gives_the_screen_its_probe(tmp_path: Path, screen: str) -> None:
+    plan = tiny.plan(screen=[{"name": screen}], probe=PROBED, attack=[FLIP])
+    journal = Memory()
+    Coordinator(plan, tiny.fabric(plan, tmp_path), journal, probe=tiny.images(20, seed=7)).run()
+    for record in journal.records:
+        assert set(record.judged) == set(tiny.NAMES)
+        assert all(said["evidence"] for said in record.judged.values())
+
+
+def test_without_images_the_run_does_not_begin(tmp_path: Path) -> None:
+    plan = tiny.plan(screen=[{"name": "e_detector"}], probe=PROBED)
+    with pytest.raises(PlanError, match="needs images at the coordinator"):
+        Coordinator(plan, tiny.fabric(plan, tmp_path), Memory()).run()
