@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rows import HERE, ROWS, Runner
 
-from wardround.rounds.plan import Evaluation
+from wardround.rounds.evaluation import Evaluation
 from wardround.study.folder import RunFolder
 
 NAMES = ("central", "federated", "sealed")

@@ -23,7 +23,8 @@ from wardround.protect.clip import Clip
 from wardround.protect.noise import AddNoise
 from wardround.protect.pipeline import Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
-from wardround.rounds.plan import Evaluation, Plan
+from wardround.rounds.evaluation import Evaluation
+from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
 from wardround.study.spec import load
 from wardround.tasks.models import ResNet50

@@ -32,7 +32,6 @@ def defences(count: int) -> dict[str, dict[str, Any]]:
     return {
         "mean": {},
         "clip norms": {"screen": [{"name": "clip_norms"}]},
-        "norms": {"screen": [{"name": "norms"}]},
         "median": {"aggregator": {"name": "median"}},
         "trimmed mean": {"aggregator": {"name": "trimmed_mean", "trim": count}},
         "geometric median": {"aggregator": {"name": "geometric_median"}},
@@ -54,15 +53,16 @@ def defences(count: int) -> dict[str, dict[str, Any]]:
 
 
 def attacks(by: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what malicious sites do: all teach nevi as melanomas."""
+    """Return what malicious sites do: all teach nevi as melanomas; one replaces the model, on equal sites only."""
     pair, one = list(SITES[by]), list(SITES[by][:1])
+    replacement = [
+        {"kind": "label_flip", "sites": one, **VICTIMS},
+        {"kind": "scale", "sites": one, "times": 10.0},
+    ]
     return {
         "benign": [],
         "flip": [{"kind": "label_flip", "sites": pair, **VICTIMS}],
-        "replacement": [
-            {"kind": "label_flip", "sites": one, **VICTIMS},
-            {"kind": "scale", "sites": one, "times": 10.0},
-        ],
+        **({"replacement": replacement} if by == "iid" else {}),
         "x5, lying": [
             {"kind": "label_flip", "sites": pair, **VICTIMS},
             {"kind": "scale", "sites": pair, "times": 5.0},

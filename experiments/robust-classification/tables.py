@@ -3,7 +3,7 @@
     python experiments/robust-classification/tables.py [OUT]
 
 Reads ``OUT/runs.jsonl`` and ``OUT/benign.jsonl``, writes ``results.json``, ``results.md`` and ``success.png`` beside
-this file. Means are over seeds; intervals are 95% ones of paired differences over seeds (Student's t), and of the share of
+this file. Means are over seeds; intervals are 95% ones: of paired differences over seeds (Student's t); of the share of
 flagged site-rounds, clustered by run.
 """
 

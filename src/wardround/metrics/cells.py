@@ -13,8 +13,6 @@ GRID = 8
 """Cells along each edge."""
 LEAST_SPREAD = 8.0
 """Grey levels: a cell in which real images differ by less counts as if they differed by so much."""
-SWING = 0.25
-"""Standard deviation of what one round of an honest site changes beyond its sampling error."""
 
 
 def cells_of(pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -43,15 +41,14 @@ def cell_harms(real: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) ->
         after: ``(N, K)``, of the generator with a change.
 
     Returns:
-        Cell -> harm, and its standard deviation: that of the paired images, and `SWING`.
+        Cell -> harm, and its standard deviation for paired images.
     """
     spread = np.maximum(real.std(axis=0, dtype=np.float64), LEAST_SPREAD)
     middle = real.mean(axis=0, dtype=np.float64)
     lost = (np.abs(after.mean(axis=0) - middle) - np.abs(before.mean(axis=0) - middle)) / spread
     sampling = (after.astype(np.float64) - before).std(axis=0) / spread / np.sqrt(len(real))
-    deviation = np.hypot(sampling, SWING)
     names = [f"{what} in row {row}, column {column}" for what in ("level", "contrast") for row, column in _places()]
-    return dict(zip(names, zip(lost.tolist(), deviation.tolist(), strict=True), strict=True))
+    return dict(zip(names, zip(lost.tolist(), sampling.tolist(), strict=True), strict=True))
 
 
 def _places() -> list[tuple[int, int]]:

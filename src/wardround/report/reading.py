@@ -14,6 +14,7 @@ import numpy as np
 from wardround.errors import DataError, RunFolderError
 from wardround.metrics.intervals import Description, Estimate
 from wardround.metrics.measures import Outcome, measures_of
+from wardround.report.attacks import AttackResult, attack_of
 from wardround.report.looks import Looks, looks_of
 from wardround.report.marks import MarkLeft, marks_of
 from wardround.report.values import count, number, text, texts
@@ -52,23 +53,6 @@ class Floor:
 
     auc: Estimate
     what: str
-
-
-@dataclass(frozen=True)
-class AttackResult:
-    """What an attack in a simulation came to.
-
-    Attributes:
-        kind: as the plan calls it.
-        sites: the malicious ones.
-        victims: test images that it was tried on.
-        success: share of them that the model takes for the target; ``None`` without a victim.
-    """
-
-    kind: str
-    sites: tuple[str, ...]
-    victims: int
-    success: float | None
 
 
 @dataclass(frozen=True)
@@ -309,17 +293,7 @@ def _results(summary: Mapping[str, Any]) -> Results:
             text(site): {text(other): number(far) for other, far in row.items()}
             for site, row in summary.get("drift", {}).get("features", {}).items()
         },
-        attacks=tuple(_attack(said) for said in summary.get("attacks", [])),
-    )
-
-
-def _attack(said: Mapping[str, Any]) -> AttackResult:
-    success = said["success"]
-    return AttackResult(
-        text(said["kind"]),
-        texts(said["sites"]),
-        count(said["victims"]),
-        None if success is None else number(success),
+        attacks=tuple(attack_of(said) for said in summary.get("attacks", [])),
     )
 
 

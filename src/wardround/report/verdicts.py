@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wardround.report.attacks import AttackResult
 from wardround.report.drawing import Panel, draw
-from wardround.report.reading import AttackResult, Run
+from wardround.report.reading import Run
 from wardround.report.words import count, decimal, listed, plural, round_ranges, shortened
 
 if TYPE_CHECKING:

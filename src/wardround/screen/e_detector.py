@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,34 +23,37 @@ class EDetector:
     """Leave a site out while the evidence that it does harm is strong; what sites report is not believed.
 
     Updates are shortened to the median norm of the round, so that none gains by being long. Each is then tried on the
-    model: the coordinator measures on its own images what it does to each ability of the model (`Harm`). For every site
-    and ability, a harm beyond `allowance` multiplies the evidence, a smaller one divides it:
+    model: the coordinator measures on its own images what it does to each ability of the model (`Harm`). What the state
+    of the model does to all sites alike is taken off: the harm of the median site. For every site and ability, an
+    excess beyond `allowance` multiplies the evidence, a smaller one divides it:
 
-        z = (harm - allowance) / sqrt(deviation^2 + fluctuation^2)
+        excess = harm - median harm of the round's sites
+        z = (excess - allowance) / sqrt(deviation^2 + fluctuation^2)
         evidence <- max(evidence, 1) exp(bet z - bet^2 / 2)
 
-    The site is left out while the mean of its evidence over the abilities is ``1 / false_alarms`` or more. If the harms
-    of an honest site have a mean of at most `allowance`, given all rounds before, and tails no heavier than normal
-    ones of that deviation, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more: an
-    e-detector of the CUSUM kind, and a mean of e-detectors is one, however they depend on each other (Shin, Ramdas and
-    Rinaldo 2024, arXiv:2203.03532, sections 2 and 3). No number of attackers enters. A site that was accused wrongly
-    comes back as its evidence falls; so that this takes rounds and not ages, its logarithm has a ceiling.
+    The site is left out while the mean of its evidence over the abilities is ``1 / false_alarms`` or more. If the
+    excess of an honest site has a mean of at most `allowance`, given all rounds before, and tails no heavier than
+    normal ones of that deviation, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more:
+    an e-detector of the CUSUM kind, and a mean of e-detectors is one, however they depend on each other (Shin, Ramdas
+    and Rinaldo 2024, arXiv:2203.03532, sections 2 and 3). Fewer than half of the sites may attack; how many is not
+    asked. A site that was accused wrongly comes back as its evidence falls; so that this takes rounds and not ages, its
+    logarithm has a ceiling.
 
     What does no harm on the coordinator's images, such as a trigger that they do not bear, is not seen.
 
     Attributes:
         false_alarms: for each site and round, in (0, 1).
-        allowance: harm that an honest site may do in the mean, in the unit of the harms (for a classifier, see
+        allowance: excess of an honest site in the mean, in the unit of the harms (for a classifier, see
             `pairwise_harms`): unlike hospitals need more.
-        fluctuation: standard deviation of an honest site's harm from round to round, beyond what follows from the
+        fluctuation: standard deviation of an honest site's excess from round to round, beyond what follows from the
             number of the coordinator's images; > 0.
         bet: weight of one deviation, > 0; smaller ones are slower and surer.
     """
 
     false_alarms: float = 0.001
-    allowance: float = 0.8
-    fluctuation: float = 0.7
-    bet: float = 1.0
+    allowance: float = 1.2
+    fluctuation: float = 0.5
+    bet: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms < 1 or not 0 < self.bet < math.inf:
@@ -60,8 +63,8 @@ class EDetector:
 
     @property
     def combiner(self) -> Combiner:
-        """It needs each update, and images of the coordinator's own."""
-        return Combiner("e_detector", View.EACH, asks_probe=True)
+        """It needs each update, of three sites at least, and images of the coordinator's own."""
+        return Combiner("e_detector", View.EACH, least_updates=3, asks_probe=True)
 
     def judge(self, case: Case) -> Judgement:
         """Measure and weigh; see `Screen.judge`.
@@ -74,9 +77,9 @@ class EDetector:
         lengths = [norm(update.tensors) for update in case.updates]
         most = median_of(lengths)
         updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
+        measured = [case.probe.harms(update.tensors) for update in updates]
         verdicts, memory = {}, dict(case.memory)
-        for update, length in zip(updates, lengths, strict=True):
-            harms = case.probe.harms(update.tensors)
+        for update, length, harms in zip(updates, lengths, _excess(measured), strict=True):
             logs = {name: self._weighed(update.site, name, harm, case, len(harms)) for name, harm in harms.items()}
             memory |= {_key(update.site, name): np.array(value, np.float64) for name, value in logs.items()}
             verdicts[update.site] = self._verdict(logs, harms, bounded(length, most))
@@ -98,11 +101,18 @@ class EDetector:
             return length
         top = logs[worst]
         now = top + math.log(sum(math.exp(value - top) for value in logs.values()) / len(logs))
-        evidence = {**length.evidence, "log evidence": now, "worst harm": harms[worst].size}
+        evidence = {**length.evidence, "log evidence": now, "worst excess": harms[worst].size}
         if now < self._alarm:
             return Verdict(1.0, length.reason, evidence)
-        reason = f"the evidence that it spoils {worst} is {math.exp(now):.3g} to 1 (harm now {harms[worst].size:.3f})"
+        reason = f"the evidence that it spoils {worst} is {math.exp(now):.3g} to 1 (excess now {harms[worst].size:.3f})"
         return Verdict(0.0, reason, evidence)
+
+
+def _excess(measured: Sequence[Mapping[str, Harm]]) -> list[dict[str, Harm]]:
+    """Return the harms of each site less those of the median site."""
+    names = measured[0] if measured else ()
+    middle = {name: float(np.median([harms[name].size for harms in measured])) for name in names}
+    return [{n: Harm(harm.size - middle[n], harm.deviation) for n, harm in harms.items()} for harms in measured]
 
 
 def _key(site: str, ability: str) -> str:

@@ -25,8 +25,9 @@ from wardround.data.sites import RULES, Parts
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
+from wardround.rounds.evaluation import Evaluation
 from wardround.rounds.ledger_rules import LedgerRules
-from wardround.rounds.plan import DataPlan, Evaluation, Plan
+from wardround.rounds.plan import DataPlan, Plan
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.five_keys import FIVE_KEYS, from_five_keys

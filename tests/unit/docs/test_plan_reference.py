@@ -18,8 +18,8 @@ from wardround.privacy import Privacy, epsilon_of
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
+from wardround.rounds.evaluation import Evaluation
 from wardround.rounds.ledger_rules import COSIGNERS, LedgerRules
-from wardround.rounds.plan import Evaluation
 from wardround.rounds.split.rules import SplitRules
 from wardround.study.spec import CHOICES, load, parse
 from wardround.tasks.start import Start

@@ -20,7 +20,8 @@ from wardround.errors import PlanError
 from wardround.privacy import Privacy
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Pipeline
-from wardround.rounds.plan import Evaluation, Plan
+from wardround.rounds.evaluation import Evaluation
+from wardround.rounds.plan import Plan
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.spec import from_json, parse, to_json

@@ -166,7 +166,7 @@ def test_an_e_detector_finds_the_liar_from_what_it_measures_and_lets_it_come_bac
     lied = [*cohort(7), replace(BACKWARDS, reported=cohort()[7].reported)]
     found = over(EDetector(), [lied] * 6 + [cohort()] * 20)
     assert [left_out(each) for each in found[:6]][-1] == {"site-7"}
-    assert "to 1 (harm now" in found[5].verdicts["site-7"].reason
+    assert "to 1 (excess now" in found[5].verdicts["site-7"].reason
     assert left_out(found[-1]) == set()
 
 
@@ -176,37 +176,50 @@ def test_it_shortens_what_is_long() -> None:
     assert norm(updates[7].tensors) == pytest.approx(np.median([norm(each.tensors) for each in cohort()]), rel=0.1)
 
 
+EDGE = ("site-0", "site-1", "site-2")
+
+
+def marked(each: Update) -> Update:
+    """Return an update that the probe below tells from others: at the edge of the allowance, or harmless."""
+    mark = np.full(7, -1 if each.site in EDGE else 1, np.float32)
+    return replace(each, tensors={**each.tensors, "net/b": mark})
+
+
 @dataclass(frozen=True)
 class NoisyProbe:
-    """Honest sites whose harm is on average the allowance: the worst that the claim covers."""
+    """Three honest sites whose excess is the allowance on average, the worst that the claim covers."""
 
     rng: np.random.Generator
 
     def harms(self, change: Tensors) -> Mapping[str, Harm]:
-        return {name: Harm(0.8 + self.rng.normal(0, np.hypot(0.7, 0.3)), 0.3) for name in ("a", "b", "c")}
+        edge = change["net/b"][0] < 0
+        sizes = 1.2 + self.rng.normal(0, np.hypot(0.5, 0.3), 3) if edge else np.zeros(3)
+        return {name: Harm(float(size), 0.3) for name, size in zip("abc", sizes, strict=True)}
 
     def taught(self) -> Tensors:
         return {}
 
 
 def test_alarms_of_honest_sites_at_the_edge_of_the_allowance_come_no_oftener_than_claimed() -> None:
-    """1 in 50: the first alarm of each of 160 sites takes 50 rounds in the mean or more."""
+    """1 in 50: the first alarm of each of 150 sites takes 50 rounds in the mean or more."""
     screen, claimed = EDetector(false_alarms=0.02), 50
     probe = NoisyProbe(np.random.default_rng(5))
+    updates = [marked(each) for each in cohort()]
     firsts: list[int] = []
-    for _ in range(20):
+    for _ in range(50):
         memory: Tensors = {}
-        waiting = {each.site for each in cohort()}
-        for index in range(400):
-            judgement = screen.judge(replace(case(cohort(), memory, 1), probe=probe))
+        waiting = set(EDGE)
+        for index in range(300):
+            judgement = screen.judge(replace(case(updates, memory, 1), probe=probe))
             memory = judgement.memory
+            assert left_out(judgement) <= set(EDGE)
             firsts += [index + 1] * len(left_out(judgement) & waiting)
             waiting -= left_out(judgement)
             if not waiting:
                 break
-        firsts += [400] * len(waiting)
-    assert len(firsts) == 160
-    assert np.mean(firsts) - 2 * np.std(firsts) / np.sqrt(160) >= claimed
+        firsts += [300] * len(waiting)
+    assert len(firsts) == 150
+    assert np.mean(firsts) - 2 * np.std(firsts) / np.sqrt(150) >= claimed
 
 
 @pytest.mark.parametrize(
