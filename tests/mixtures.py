@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from wardround.aggregate import Aggregator, Mean, Median, TrimmedMean
+from wardround.aggregate import Aggregator, GeometricMedian, Krum, Mean, Median, MultiKrum, TrimmedMean
 from wardround.checker import Combiner, Link, Mixture, Unit, View
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
@@ -22,7 +22,20 @@ from wardround.protect.pipeline import Homomorphic, Masks, Pipeline, Stage
 from wardround.protect.quantise import STAT_RANGE, Quantise, integer_weights
 from wardround.protect.row import Row
 from wardround.protect.sparsify import RandomK, Threshold, TopK
-from wardround.screen import Norms
+from wardround.screen import (
+    AlignIns,
+    CalibratedFedDetect,
+    CentredClipping,
+    ClipNorms,
+    EDetector,
+    FedDetect,
+    Flame,
+    FlTrust,
+    FoolsGold,
+    NearestNeighbourMixing,
+    Norms,
+    Screen,
+)
 
 STAGES: dict[str, Stage] = {
     "c": Clip(0.5),
@@ -52,6 +65,20 @@ AGGREGATORS: dict[str, Aggregator] = {
     "trimmed mean": TrimmedMean(),
 }
 SCREENS: dict[str, tuple[Norms, ...]] = {"no screen": (), "norms": (Norms(3.0),)}
+ALIKE_AGGREGATORS: tuple[Aggregator, ...] = (GeometricMedian(), Krum(), MultiKrum())
+ALIKE_SCREENS: tuple[Screen, ...] = (
+    ClipNorms(),
+    CentredClipping(),
+    NearestNeighbourMixing(),
+    FoolsGold(),
+    FlTrust(),
+    Flame(),
+    AlignIns(),
+    FedDetect(),
+    CalibratedFedDetect(),
+    EDetector(),
+)
+"""Judges that stages must let see what those with a name let see; rules about trust and probes ask no stage."""
 JUDGES = tuple(itertools.product(AGGREGATORS, SCREENS))
 OPEN, UNREAD = ("", "i", "j"), ("q", "qm", "qp", "qmp", "k", "qdm", "qdmp")
 """How a sound pipeline may end: read update by update, or summed unread."""

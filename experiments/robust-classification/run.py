@@ -33,15 +33,18 @@ from wardround.study.run import run_plan
 FLAGGED = 0.5
 """A site counts as flagged in a round in which less than this part of its weight is left to it."""
 Row = tuple[str, str, str, int]
+PLAIN, OURS = "mean", "e-detector"
 
 
 def table() -> Iterator[Row]:
-    """Yield what the table needs, the plain mean first: a defence means nothing where the attack does not work."""
-    for seed in SEEDS:
-        for by in DEALT:
-            for defence in defences(1):
-                for attack in attacks(by):
-                    yield by, attack, defence, seed
+    """Yield what the table needs, what matters most first, so that a run that is stopped leaves whole columns."""
+    names = [name for name in defences(1) if name not in (PLAIN, OURS)]
+    for chosen in ([PLAIN, OURS], names):
+        for attack in ("x5, lying", "benign", "flip", "replacement"):
+            for seed in SEEDS:
+                for by in DEALT:
+                    if attack in attacks(by):
+                        yield from ((by, attack, defence, seed) for defence in chosen)
 
 
 def calibration() -> Iterator[Row]:
@@ -49,13 +52,13 @@ def calibration() -> Iterator[Row]:
     for seed in CALIBRATION_SEEDS:
         for by in DEALT:
             for attack in ("benign", "flip"):
-                yield by, attack, "e-detector", seed
+                yield by, attack, OURS, seed
 
 
 def benign(count: int) -> Iterator[Row]:
     """Yield runs without an attack, a third for each way of dealing."""
     for index in range(count):
-        yield tuple(DEALT)[index % len(DEALT)], "benign", "e-detector", 1000 + index
+        yield tuple(DEALT)[index % len(DEALT)], "benign", OURS, 1000 + index
 
 
 @cache
@@ -64,7 +67,7 @@ def _sites(by: str, seed: int, root: Path) -> tuple[dict[str, SiteData], Labelle
 
     So all defences train and are tested on the same images.
     """
-    return dealt(plan_of(by, "benign", "e-detector", seed), root)
+    return dealt(plan_of(by, "benign", OURS, seed), root)
 
 
 def measured(row: Row, root: Path) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from rows import DEALT, SEEDS, attacks, defences
+from run import OURS, PLAIN
 from scipy.stats import t as student
 
 HERE = Path(__file__).resolve().parent
-OURS, PLAIN = "e-detector", "mean"
 Lines = list[dict[str, Any]]
 
 
@@ -30,10 +30,9 @@ def main() -> None:
     parser.add_argument("out", nargs="?", default="runs/robust-classification", type=Path)
     out = parser.parse_args().out
     runs, benign = _lines(out / "runs.jsonl"), _lines(out / "benign.jsonl")
-    seeds = [seed for seed in SEEDS if sum(line["seed"] == seed for line in runs) == _complete()]
     found = {
-        "seeds": seeds,
-        "cells": [cell for by in DEALT for name in defences(1) for cell in _cells(runs, by, name, seeds)],
+        "seeds": SEEDS,
+        "cells": [cell for by in DEALT for name in defences(1) for cell in _cells(runs, by, name)],
         "false_flags": {"pooled": flagged(benign), **{by: flagged(_of(benign, dealt=by)) for by in DEALT}},
         "cpu_s": round(sum(line.get("cpu_s", 0.0) for line in [*runs, *benign])),
     }
@@ -41,10 +40,6 @@ def main() -> None:
     (HERE / "results.md").write_text(_markdown(found))
     _draw(found["cells"])
     print(_markdown(found))
-
-
-def _complete() -> int:
-    return sum(len(attacks(by)) for by in DEALT) * len(defences(1))
 
 
 def _lines(path: Path) -> Lines:
@@ -55,16 +50,14 @@ def _of(lines: Iterable[Mapping[str, Any]], **wanted: Any) -> Lines:
     return [dict(line) for line in lines if all(line[key] == value for key, value in wanted.items())]
 
 
-def _cells(runs: Lines, by: str, defence: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def _cells(runs: Lines, by: str, defence: str) -> list[dict[str, Any]]:
     cells = []
     for attack in attacks(by):
-        mine = [line for seed in seeds for line in _of(runs, dealt=by, attack=attack, defence=defence, seed=seed)]
-        said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence}
+        mine, plain, ours = (_by_seed(runs, by, attack, name) for name in (defence, PLAIN, OURS))
+        said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seeds": len(mine)}
         if not mine or "refused" in mine[0]:
             cells.append({**said, "refused": mine[0]["refused"] if mine else "not run"})
             continue
-        plain = [line for seed in seeds for line in _of(runs, dealt=by, attack=attack, defence=PLAIN, seed=seed)]
-        ours = [line for seed in seeds for line in _of(runs, dealt=by, attack=attack, defence=OURS, seed=seed)]
         for name in ("auc", "auc_malignant", "balanced_accuracy", "success"):
             values = [line[name] for line in mine]
             said[name] = float(np.mean(values))
@@ -75,6 +68,10 @@ def _cells(runs: Lines, by: str, defence: str, seeds: Sequence[int]) -> list[dic
             said[f"{who}_flagged"] = sum(line[f"{who}_flagged"] for line in mine) / count if count else None
         cells.append(said)
     return cells
+
+
+def _by_seed(runs: Lines, by: str, attack: str, defence: str) -> Lines:
+    return [line for seed in SEEDS for line in _of(runs, dealt=by, attack=attack, defence=defence, seed=seed)]
 
 
 def paired(mine: Sequence[float], others: Sequence[float]) -> list[float] | None:
@@ -137,8 +134,9 @@ def _markdown(found: Mapping[str, Any]) -> str:
 
 def _cell(cell: Mapping[str, Any]) -> str:
     if "refused" in cell:
-        return "cannot"
-    return f"{cell['success']:.2f} · {cell['auc']:.3f} · {cell['auc_malignant']:.2f}"
+        return "not run" if cell["refused"] == "not run" else "cannot"
+    few = "" if cell["seeds"] == len(SEEDS) else f" ({cell['seeds']} of {len(SEEDS)} seeds)"
+    return f"{cell['success']:.2f} · {cell['auc']:.3f} · {cell['auc_malignant']:.2f}{few}"
 
 
 def _share(cells: Sequence[Mapping[str, Any]], name: str) -> str:

@@ -175,9 +175,10 @@ class Coordinator:
     def _probing(self, bench: Workbench, algorithm: Algorithm) -> Probing | None:
         if self.plan.probe is None:
             return None
-        if self.probe is None or not isinstance(bench.task, Probable):
+        if self.probe is None or not isinstance(bench.task, Probable) or bench.own(algorithm):
             raise PlanError(
-                "[probe] needs images at the coordinator and a task that can be measured on them: leave it out"
+                "[probe] needs images at the coordinator, a task that can be measured on them, and no weights that "
+                "stay at the sites: leave it out"
             )
         return Probing(bench, self.probe, algorithm.local)
 

@@ -14,6 +14,8 @@ from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
 from wardround.screen.clipping import bounded, median_of
 
+_OUT = "out"
+"""Beside a site's abilities in the memory: whether it was left out."""
 _CEILING = 1.5
 """Largest logarithm of the evidence, in logarithms of an alarm."""
 
@@ -31,7 +33,8 @@ class EDetector:
         z = (excess - allowance) / sqrt(deviation^2 + fluctuation^2)
         evidence <- max(evidence, 1) exp(bet z - bet^2 / 2)
 
-    The site is left out while the mean of its evidence over the abilities is ``1 / false_alarms`` or more. If the
+    A site is left out once the mean of its evidence over the abilities is ``1 / false_alarms`` or more, until it is 1
+    or less: without its poison the others have nothing to make good, and its excess is smaller while it is out. If the
     excess of an honest site has a mean of at most `allowance`, given all rounds before, and tails no heavier than
     normal ones of that deviation, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more:
     an e-detector of the CUSUM kind, and a mean of e-detectors is one, however they depend on each other (Shin, Ramdas
@@ -82,7 +85,11 @@ class EDetector:
         for update, length, harms in zip(updates, lengths, _excess(measured), strict=True):
             logs = {name: self._weighed(update.site, name, harm, case, len(harms)) for name, harm in harms.items()}
             memory |= {_key(update.site, name): np.array(value, np.float64) for name, value in logs.items()}
-            verdicts[update.site] = self._verdict(logs, harms, bounded(length, most))
+            total = _mean_evidence(logs)
+            was_out = float(case.memory.get(_key(update.site, _OUT), np.zeros(()))) > 0
+            out = total >= self._alarm or (was_out and total > 0)
+            memory[_key(update.site, _OUT)] = np.array(float(out), np.float64)
+            verdicts[update.site] = self._verdict(total, out, logs, harms, bounded(length, most))
         return Judgement(verdicts, updates, memory)
 
     @property
@@ -95,17 +102,25 @@ class EDetector:
         far = (harm.size - self.allowance) / math.hypot(harm.deviation, self.fluctuation)
         return min(max(before, 0.0) + self.bet * far - self.bet**2 / 2, _CEILING * self._alarm + math.log(abilities))
 
-    def _verdict(self, logs: Mapping[str, float], harms: Mapping[str, Harm], length: Verdict) -> Verdict:
+    def _verdict(
+        self, total: float, out: bool, logs: Mapping[str, float], harms: Mapping[str, Harm], length: Verdict
+    ) -> Verdict:
         worst = max(logs, key=lambda name: logs[name], default="")
         if not worst:
             return length
-        top = logs[worst]
-        now = top + math.log(sum(math.exp(value - top) for value in logs.values()) / len(logs))
-        evidence = {**length.evidence, "log evidence": now, "worst excess": harms[worst].size}
-        if now < self._alarm:
+        evidence = {**length.evidence, "log evidence": total, "worst excess": harms[worst].size}
+        if not out:
             return Verdict(1.0, length.reason, evidence)
-        reason = f"the evidence that it spoils {worst} is {math.exp(now):.3g} to 1 (excess now {harms[worst].size:.3f})"
+        reason = (
+            f"the evidence that it spoils {worst} is {math.exp(total):.3g} to 1 (excess now {harms[worst].size:.3f})"
+        )
         return Verdict(0.0, reason, evidence)
+
+
+def _mean_evidence(logs: Mapping[str, float]) -> float:
+    """Return the logarithm of the mean of the evidence; 0 where there is none."""
+    top = max(logs.values(), default=0.0)
+    return top + math.log(sum(math.exp(value - top) for value in logs.values()) / len(logs)) if logs else 0.0
 
 
 def _excess(measured: Sequence[Mapping[str, Harm]]) -> list[dict[str, Harm]]:

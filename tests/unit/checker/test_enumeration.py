@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import mixtures
+from dataclasses import replace
 
-from wardround.aggregate import AGGREGATORS
-from wardround.checker import RULES, refusals
+import mixtures
+import pytest
+
+from wardround.aggregate import AGGREGATORS, Aggregator, Mean, Median
+from wardround.checker import RULES, View, Weights, refusals
 from wardround.protect.pipeline import STAGES
-from wardround.screen import SCREENS
+from wardround.screen import SCREENS, Screen
 
 MOST_STAGES = 3
 
@@ -37,8 +40,30 @@ def test_every_registered_stage_and_judge_takes_part() -> None:
     assert len(lettered) == len(mixtures.STAGES), "no two letters have one contract"
     assert {stage.contract for stage in mixtures.ALIKE} <= lettered
     assert {type(stage) for stage in (*mixtures.STAGES.values(), *mixtures.ALIKE)} == set(STAGES.values())
-    assert {type(one) for one in mixtures.AGGREGATORS.values()} == set(AGGREGATORS.values())
-    assert {type(one) for several in mixtures.SCREENS.values() for one in several} == set(SCREENS.values())
+    aggregators = [*mixtures.AGGREGATORS.values(), *mixtures.ALIKE_AGGREGATORS]
+    screens = [one for several in mixtures.SCREENS.values() for one in several] + [*mixtures.ALIKE_SCREENS]
+    assert {type(one) for one in aggregators} == set(AGGREGATORS.values())
+    assert {type(one) for one in screens} == set(SCREENS.values())
+    for alike in (*mixtures.ALIKE_AGGREGATORS, *mixtures.ALIKE_SCREENS):
+        assert alike.combiner.needs is View.EACH
+        assert alike.combiner.weights is Weights.PUBLIC
+
+
+@pytest.mark.parametrize("judge", [*mixtures.ALIKE_AGGREGATORS, *mixtures.ALIKE_SCREENS])
+def test_none_that_needs_each_update_goes_behind_masks_or_encryption(judge: Aggregator | Screen) -> None:
+    """By the rule that says why, and by no other than those that ask for more than a view."""
+    is_screen = hasattr(judge, "judge")
+    aggregator = Median().combiner if is_screen and not judge.combiner.gives_trust else Mean("uniform").combiner
+    for word, rule in (("qm", "each-behind-hides"), ("qp", "each-behind-hides"), ("q", "each-of-frames")):
+        mixture = replace(
+            mixtures.mixture_of(word, "uniform mean", "no screen"),
+            aggregator=Mean("uniform").combiner if is_screen else judge.combiner,
+            screens=(judge.combiner,) if is_screen else (),
+            probes=judge.combiner.asks_probe,
+        )
+        assert [refusal.rule.name for refusal in refusals(mixture)] == [rule]
+        clear = replace(mixture, stages=(), masking=None, aggregator=aggregator if is_screen else judge.combiner)
+        assert not refusals(clear)
 
 
 def test_lifting_a_rule_lets_through_what_is_not_sound() -> None:

@@ -60,6 +60,12 @@ def test_a_run_gives_the_screen_its_probe(tmp_path: Path, screen: str) -> None:
         assert all(said["evidence"] for said in record.judged.values())
 
 
+def test_weights_that_stay_at_the_sites_cannot_be_measured(tmp_path: Path) -> None:
+    plan = tiny.plan(screen=[{"name": "e_detector"}], probe=PROBED, algorithm={"name": "fedavg", "personal": "head"})
+    with pytest.raises(PlanError, match="no weights that stay at the sites: leave it out"):
+        Coordinator(plan, tiny.fabric(plan, tmp_path), Memory(), probe=tiny.images(20, seed=7)).run()
+
+
 def test_without_images_the_run_does_not_begin(tmp_path: Path) -> None:
     plan = tiny.plan(screen=[{"name": "e_detector"}], probe=PROBED)
     with pytest.raises(PlanError, match="needs images at the coordinator"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -150,11 +149,11 @@ def refuse_share(share: float) -> None:
         raise PlanError(f"attack share = {share} is no share of a site's images: give one above 0, at most 1")
 
 
-def refuse_size(name: str, value: float) -> None:
-    """Refuse a size that is not positive.
+def refuse_unlabelled(attack: str, images: LabelledImages) -> None:
+    """Refuse images whose labels nobody learns.
 
     Raises:
-        PlanError: it is not.
+        PlanError: they are learned as masks, or restored.
     """
-    if not 0 < value < math.inf:
-        raise PlanError(f"attack {name} = {value} is not a positive number")
+    if images.masks is not None or images.degraded is not None:
+        raise PlanError(f"the attack {attack} is on labels, which this task does not learn: choose another kind")

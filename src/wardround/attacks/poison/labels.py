@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from wardround.algorithms import LocalWork
-from wardround.attacks.poison.base import Culprits, OnPoisoned, refuse_share
+from wardround.attacks.poison.base import Culprits, OnPoisoned, refuse_share, refuse_unlabelled
 from wardround.attacks.poison.success import Trial
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
@@ -36,7 +36,8 @@ class LabelFlip(Culprits):
             raise PlanError(f"a label_flip from {self.source!r} to itself changes nothing: name another target")
 
     def check(self, images: LabelledImages) -> None:
-        """Refuse classes that there are not; see `Malice.check`."""
+        """Refuse classes that there are not, and labels that nobody learns; see `Malice.check`."""
+        refuse_unlabelled(self.name, images)
         for name in filter(None, (self.source, self.target)):
             class_index(name, images)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from wardround.algorithms import LocalWork
-from wardround.attacks.poison.base import Culprits, OnPoisoned, refuse_share
+from wardround.attacks.poison.base import Culprits, OnPoisoned, refuse_share, refuse_unlabelled
 from wardround.attacks.poison.labels import class_index
 from wardround.attacks.poison.success import Trial
 from wardround.data.images import LabelledImages
@@ -42,6 +42,7 @@ class Trigger(Culprits):
 
     def check(self, images: LabelledImages) -> None:
         """Refuse a class that there is not, and a square that does not fit; see `Malice.check`."""
+        refuse_unlabelled(self.name, images)
         class_index(self.target, images)
         self.stamped(images.batch([0])[:1])
 

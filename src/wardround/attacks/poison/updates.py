@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from wardround.algorithms import LocalResult, LocalWork
-from wardround.attacks.poison.base import Culprits, Spoiled, refuse_size
+from wardround.attacks.poison.base import Culprits, Spoiled
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, is_vote, without_votes
 from wardround.errors import PlanError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spoiler(Culprits):
+class Spoiler(Culprits, ABC):
     """An attack on a site's result; the work before it stays."""
 
     asks_honest: ClassVar[bool] = False
@@ -25,27 +27,36 @@ class Spoiler(Culprits):
         """Change the result of `work`; see `Malice.around`."""
         return Spoiled(self, work, honest)
 
+    @abstractmethod
     def spoiled(self, result: LocalResult, honest: LocalResult | None, ctx: RoundContext) -> LocalResult:
         """Return the changed result; see `ResultPoison.spoiled`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale(Spoiler):
+class Lengthened(Spoiler):
+    """An attack that has a length.
+
+    Attributes:
+        times: length of what is sent, in lengths of the update; > 0.
+    """
+
+    times: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.times < math.inf:
+            raise PlanError(f"attack times = {self.times} is not a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Lengthened):
     """Send the update many times over: model replacement (Bagdasaryan et al. 2020, arXiv:1807.00459, section IV-B).
 
     With as many sites of equal weight as `times` says, the next model is the attacker's.
-
-    Attributes:
-        times: factor, > 0.
     """
 
     name: ClassVar[str] = "scale"
     times: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_size("times", self.times)
 
     def spoiled(self, result: LocalResult, honest: LocalResult | None, ctx: RoundContext) -> LocalResult:
         """Multiply the update."""
@@ -53,19 +64,10 @@ class Scale(Spoiler):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignFlip(Spoiler):
-    """Send the update backwards (Li et al. 2019, arXiv:1811.03761, section 5.1).
-
-    Attributes:
-        times: how long it is, in lengths of the update; > 0.
-    """
+class SignFlip(Lengthened):
+    """Send the update backwards (Li et al. 2019, arXiv:1811.03761, section 5.1)."""
 
     name: ClassVar[str] = "sign_flip"
-    times: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_size("times", self.times)
 
     def spoiled(self, result: LocalResult, honest: LocalResult | None, ctx: RoundContext) -> LocalResult:
         """Turn the update round."""
@@ -73,19 +75,10 @@ class SignFlip(Spoiler):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise(Spoiler):
-    """Send noise in place of the update (Blanchard et al. 2017, section 1). Colluders send noise of their own each.
-
-    Attributes:
-        times: length of the noise, in lengths of the update; > 0.
-    """
+class Noise(Lengthened):
+    """Send noise in place of the update (Blanchard et al. 2017, section 1). Colluders send noise of their own each."""
 
     name: ClassVar[str] = "noise"
-    times: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_size("times", self.times)
 
     def spoiled(self, result: LocalResult, honest: LocalResult | None, ctx: RoundContext) -> LocalResult:
         """Draw noise of the expected length."""
@@ -100,27 +93,19 @@ class Noise(Spoiler):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormBound(Spoiler):
+class NormBound(Lengthened):
     """Keep the poisoned update as long as an honest one of this site (Sun et al. 2019, arXiv:1911.07963, section 4).
 
-    It comes after the attacks that it is to hide from a screen of lengths.
-
-    Attributes:
-        times: largest length, in lengths of the honest update; > 0.
+    It comes after the attacks that it is to hide from a screen of lengths. `times` is in lengths of the honest update.
     """
 
     name: ClassVar[str] = "norm_bound"
     asks_honest: ClassVar[bool] = True
-    times: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_size("times", self.times)
 
     def spoiled(self, result: LocalResult, honest: LocalResult | None, ctx: RoundContext) -> LocalResult:
         """Shorten the update where it is longer."""
         if honest is None:
-            raise PlanError("norm_bound was not told the honest update")
+            raise ValueError("norm_bound was not told the honest update")
         most, sent = self.times * length(honest.change), length(result.change)
         return dataclasses.replace(result, change=_times(result.change, most / sent)) if sent > most else result
 
@@ -135,7 +120,7 @@ class Lie(Spoiler):
     def spoiled(self, result: LocalResult, honest: LocalResult | None, ctx: RoundContext) -> LocalResult:
         """Replace the losses."""
         if honest is None:
-            raise PlanError("lie was not told the honest losses")
+            raise ValueError("lie was not told the honest losses")
         return dataclasses.replace(result, loss=honest.loss, last_loss=honest.last_loss)
 
 

@@ -14,6 +14,7 @@ from wardround.algorithms import LocalResult
 from wardround.attacks.poison import POISONS, LabelFlip, Lie, Noise, NormBound, Scale, SignFlip, Trigger
 from wardround.attacks.poison.updates import Spoiler, length
 from wardround.core.update import Tensors
+from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
 from wardround.study.spec import from_json, to_json
 
@@ -145,6 +146,15 @@ def test_images_that_an_attack_does_not_fit_are_refused() -> None:
         LabelFlip(sites=EAST, target="grey").check(tiny.images())
     with pytest.raises(PlanError, match="does not fit images of"):
         Trigger(sites=EAST, target="dark", size_px=8).check(tiny.images())
+
+
+@pytest.mark.parametrize("images", [tiny.masked(), tiny.degraded()])
+def test_labels_that_nobody_learns_are_not_attacked(images: LabelledImages) -> None:
+    with pytest.raises(PlanError, match="on labels, which this task does not learn"):
+        LabelFlip(sites=EAST, target="dark").check(images)
+    with pytest.raises(PlanError, match="on labels, which this task does not learn"):
+        Trigger(sites=EAST, target="dark").check(images)
+    Scale(sites=EAST).check(images)
 
 
 def test_hospitals_are_not_attacked() -> None:
