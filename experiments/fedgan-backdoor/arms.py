@@ -32,22 +32,17 @@ class Arm:
         attacks: ``[[attack]]`` tables.
         screens: ``[[screen]]`` tables.
         aggregator: ``[aggregator]`` table.
-        probe: ``[probe]`` table.
         few: whether it is run with the first seed alone.
     """
 
     attacks: tuple[dict[str, Any], ...] = ()
     screens: tuple[dict[str, Any], ...] = ()
     aggregator: dict[str, Any] | None = None
-    probe: dict[str, Any] | None = None
     few: bool = False
 
 
 RELEASED = ({"name": "feddetect"},)
 CALIBRATED = ({"name": "calibrated_feddetect"},)
-E_DETECTOR = ({"name": "e_detector", "allowance": 1.0},)
-"""The allowance is in standard deviations of real images; see `wardround.metrics.cells`."""
-PROBE = {"share": 0.03}
 PLAIN, TIMES_3 = (trigger(),), (trigger(), scaled())
 LYING = (trigger(), scaled(), LIE)
 MEDIAN, GEOMETRIC = {"name": "median"}, {"name": "geometric_median"}
@@ -57,13 +52,10 @@ ARMS: dict[str, Arm] = {
     "x3": Arm(TIMES_3),
     "plain": Arm(PLAIN),
     "x3 calibrated": Arm(TIMES_3, CALIBRATED),
-    "x3 e-detector": Arm(TIMES_3, E_DETECTOR, probe=PROBE),
-    "clean e-detector": Arm((), E_DETECTOR, probe=PROBE),
     "x3 released": Arm(TIMES_3, RELEASED),
     "clean calibrated": Arm((), CALIBRATED),
     "clean released": Arm((), RELEASED),
     "x3 lying calibrated": Arm(LYING, CALIBRATED),
-    "x3 lying e-detector": Arm(LYING, E_DETECTOR, probe=PROBE),
     "x3 geometric median": Arm(TIMES_3, aggregator=GEOMETRIC),
     "x3 median": Arm(TIMES_3, aggregator=MEDIAN),
     "x3 noise": Arm((trigger(pattern="noise"), scaled()), few=True),

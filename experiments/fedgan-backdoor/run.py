@@ -43,7 +43,8 @@ def plan_for(name: str, seed: int) -> Plan:
     """Return the plan of one run."""
     arm = ARMS[name]
     changes: dict[str, Any] = {"attack": list(arm.attacks), "screen": list(arm.screens)}
-    changes |= {key: table for key in ("aggregator", "probe") if (table := getattr(arm, key)) is not None}
+    if arm.aggregator is not None:
+        changes["aggregator"] = arm.aggregator
     return plan_of("pneumonia.toml", **changes, seed=seed, name=folder_name(name))
 
 

@@ -22,8 +22,6 @@ class FeaturePairs:
         made: float32 ``(N, F)``, of synthetic images.
         labels: int64 ``(N,)``, the class of the real and of the synthetic image in each row.
         groups: str ``(N,)``, the patient or lesion of each real image.
-        cells: of the real and of the synthetic images; see `cells.cells_of`. They never leave who measured them: cells
-            of an image are a small picture of it.
 
     Raises:
         DataError: the arrays do not fit together, or a feature is not finite.
@@ -33,7 +31,6 @@ class FeaturePairs:
     made: NDArray[Any]
     labels: NDArray[Any]
     groups: NDArray[Any]
-    cells: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""

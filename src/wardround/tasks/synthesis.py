@@ -17,7 +17,6 @@ from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
 from wardround.data.sites import SiteData
 from wardround.errors import PlanError
-from wardround.metrics.cells import cell_harms, cells_of
 from wardround.metrics.features import FeaturePairs
 from wardround.metrics.measures import SampleMeasures
 from wardround.tasks.base import EVALUATION_BATCH, Network, batches, fresh
@@ -152,18 +151,7 @@ class Synthesis:
             refuse_other_size(drawn.shape[1:3], images.shape[:2])
             made[mine] = drawn
         real = random_features(images.batch(slice(None)))
-        cells = cells_of(images.batch(slice(None))), cells_of(made)
-        return FeaturePairs(real, random_features(made), images.labels, images.groups, cells)
-
-    def harms(self, before: FeaturePairs, after: FeaturePairs) -> dict[str, tuple[float, float]]:
-        """Return where images moved away from real ones; see `rounds.probing.Probable`.
-
-        Raises:
-            ValueError: outcomes that travelled have no cells.
-        """
-        if before.cells is None or after.cells is None:
-            raise ValueError("outcomes that left their site have no cells to compare")
-        return cell_harms(before.cells[0], before.cells[1], after.cells[1])
+        return FeaturePairs(real, random_features(made), images.labels, images.groups)
 
     def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
         """Return nothing: synthetic images are made from the trained model; see `study.synthetic`."""

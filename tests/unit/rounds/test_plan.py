@@ -12,9 +12,11 @@ import tiny
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, FedGan, Local, Scaffold, SplitFedV1
 from wardround.algorithms.server import SERVERS, Averaged
+from wardround.attacks.poison import Scale
 from wardround.data.catalogue import SOURCES, Manifest
 from wardround.data.degradations import DEGRADATIONS, SimulatedCt
 from wardround.data.intensity import INTENSITIES
+from wardround.data.probe import ProbeShare
 from wardround.data.sites import RULES
 from wardround.errors import PlanError
 from wardround.privacy import Privacy
@@ -101,6 +103,8 @@ OTHER: dict[str, Any] = {
     "wire": "int8",
     "form": "released",
     "widths": (4, 8),
+    "probe": ProbeShare(),
+    "attacks": (Scale(sites=("a",)),),
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
@@ -108,6 +112,12 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
     ("FedGan", "discriminator"): "averaged",
+    ("GeometricMedian", "weighting"): "examples",
+    ("Flame", "noise"): 0.5,
+    ("AlignIns", "sparsity"): 0.5,
+    ("FedDetect", "decay"): 0.5,
+    ("CalibratedFedDetect", "decay"): 0.6,
+    ("EDetector", "false_alarms"): 0.002,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},

@@ -97,26 +97,3 @@ def test_what_makes_no_images_or_others_is_refused() -> None:
         TASK.loss(TASK.build(1), torch.zeros(2, 3, 32, 32), torch.tensor([0, 1]))
     with pytest.raises(PlanError, match="the real ones have 8 x 8"):
         TASK.evaluate(TASK.build(1), tiny.images())
-
-
-def test_what_makes_images_brighter_than_real_ones_does_harm() -> None:
-    images, network = tiny.masked(40), TASK.build(1)
-    with torch.no_grad():
-        network.generator.last.bias.fill_(-0.4)
-    before = TASK.evaluate(network, images)
-    with torch.no_grad():
-        network.generator.last.bias.fill_(2.0)
-    after = TASK.evaluate(network, images)
-    harms, back = TASK.harms(before, after), TASK.harms(after, before)
-    levels = [size for name, (size, _) in harms.items() if name.startswith("level")]
-    assert min(levels) > 0.5
-    assert all(size == pytest.approx(-back[name][0]) for name, (size, _) in harms.items())
-
-
-def test_outcomes_that_travelled_have_no_cells() -> None:
-    found = TASK.evaluate(TASK.build(1), tiny.masked(30))
-    measures = TASK.measures
-    assert set(measures.columns(found)) == {"real", "made", "labels"}
-    travelled = measures.outcome(measures.columns(found), found.groups)
-    with pytest.raises(ValueError, match="no cells"):
-        TASK.harms(travelled, found)

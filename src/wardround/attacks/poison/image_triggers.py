@@ -47,7 +47,12 @@ class ImageTrigger(Culprits):
             raise PlanError("an image_trigger needs size_px >= 1, margin_px >= 0 and opacity above 0, at most 1")
 
     def check(self, images: LabelledImages) -> None:
-        """Refuse images that the mark does not fit; see `Malice.check`."""
+        """Refuse images that the mark does not fit, or that are learned with what lies beside; see `Malice.check`."""
+        if images.masks is not None or images.degraded is not None:
+            raise PlanError(
+                f"the attack {self.name} marks the images that a generator learns from, and this task learns masks or "
+                'restores: say name = "synthesis" in [task]'
+            )
         self.mark(*images.shape)
 
     def around(self, work: LocalWork, honest: LocalWork) -> LocalWork:

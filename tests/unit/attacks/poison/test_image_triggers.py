@@ -71,6 +71,12 @@ def test_what_is_no_mark_is_refused(settings: dict[str, Any], words: str) -> Non
         trigger(**settings)
 
 
+@pytest.mark.parametrize("images", [tiny.masked(), tiny.degraded()], ids=["masks", "restored"])
+def test_images_that_are_learned_with_what_lies_beside_are_refused(images: Any) -> None:
+    with pytest.raises(PlanError, match="learns masks or restores"):
+        trigger().check(images)
+
+
 def test_a_mark_that_does_not_fit_is_refused() -> None:
     with pytest.raises(PlanError, match="does not fit images of"):
         trigger(size_px=8).check(tiny.images())
