@@ -32,6 +32,7 @@ from wardround.study.build import joined, opener_for, sites_of, task_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan, train
 from wardround.study.simulation import introduce_sites
+from wardround.study.spec import to_table
 from wardround.tasks import Classify
 from wardround.tasks.start import Start
 
@@ -130,7 +131,9 @@ class AttackResult:
         whose = "one site's update" if len(seen.shares) == 1 else f"the sum of {len(seen.shares)} sites' updates"
         protections = ", ".join(link.name for link in self.plan.pipeline.links) or "none"
         trained = f"after {self.assault.after} rounds of training" if self.assault.after else "from its first round on"
-        defence = "none" if self.plan.defence is None else str(self.plan.defence)
+        chosen = to_table(self.plan).get("defence", {"name": "none"})
+        settings = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "name")
+        defence = f"{chosen['name']} ({settings})" if settings else chosen["name"]
         worst = "The local work was replaced by one step of plain SGD, the most that an update can give away."
         return [
             f"The attack {self.assault.attack} was given {whose} at a time, made of {made_of} images in "
