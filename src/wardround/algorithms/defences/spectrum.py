@@ -40,8 +40,8 @@ class Spectrum:
         found = cls.of_changes(np.moveaxis(pixels - pixels.mean(0), 3, 1))
         if len(images) < LEAST or not found.powers[1:, 1:].any():
             raise PlanError(
-                f"matched_noise measures how a site's images vary, and needs {LEAST} or more that are not all alike: choose "
-                "gaussian_images"
+                f"matched_noise measures how a site's images vary, and needs {LEAST} or more that are not all alike: "
+                "choose gaussian_images"
             )
         return found
 
