@@ -36,7 +36,7 @@ GREY = _pneumonia(VICTIM)
 RMS = 0.1
 """The one energy at which all noises on images are compared: 20 dB after pixels were cut off."""
 STRENGTHS = (0.03, 0.05, 0.1, 0.2)
-EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
+EXPONENTS = (0.5, 0.75, 1.0)
 SHARES = (0.2, 0.4, 0.6, 0.8)
 """Of the head's inputs whose gradient Soteria takes away."""
 
