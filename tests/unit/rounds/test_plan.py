@@ -11,6 +11,7 @@ import tiny
 
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, Local, Scaffold, SplitFedV1
+from wardround.algorithms.defences import DEFENCES, Pruning
 from wardround.algorithms.server import SERVERS, Averaged
 from wardround.data.catalogue import SOURCES, Manifest
 from wardround.data.degradations import DEGRADATIONS, SimulatedCt
@@ -100,12 +101,21 @@ OTHER: dict[str, Any] = {
     "wire": "int8",
     "form": "released",
     "widths": (4, 8),
+    "defence": Pruning(),
+    "rms": 0.2,
+    "exponent": 0.5,
+    "draw": "each_round",
+    "aim": "anti",
+    "twin_rate": 0.01,
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
     ("SplitFedV2", "personal"): "norms",
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
+    ("GaussianUpdate", "share"): 0.3,
+    ("Pruning", "share"): 0.3,
+    ("Soteria", "share"): 0.3,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
@@ -162,6 +172,7 @@ def variants() -> Iterator[Plan]:
         ("algorithm", ALGORITHMS),
         ("server", SERVERS),
         ("aggregator", AGGREGATORS),
+        ("defence", {name: kind for name, kind in DEFENCES.items() if name != "none"}),
     ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
