@@ -222,9 +222,8 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert (
-        len(digests) == count - 5 - 1 + 3 + 4
-    )  # and one with a claim, one with weights to start from, four of other tasks
+    # And one with a claim, one with weights to start from, four of other tasks, one for each defence.
+    assert len(digests) == count - 5 - 1 + 3 + 4 + len(DEFENCES) - 1
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:
