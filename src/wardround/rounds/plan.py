@@ -20,7 +20,6 @@ from wardround.algorithms import (
     DpSgd,
     FedSr,
     Irm,
-    LocalSgd,
     LogitAdjusted,
     ServerStep,
     Training,
@@ -41,6 +40,7 @@ from wardround.privacy import Privacy
 from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.rounds.defended import defended, refuse_unfit
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.split.rules import SplitRules
@@ -169,36 +169,7 @@ class Plan:
             raise PlanError("fedsr shapes the features before the head, and here they never change: choose fedavg")
         self._refuse_unfit_for_pixels()
         self._refuse_unfit_for_a_cut()
-        self._refuse_unfit_for_a_defence()
-
-    def _refuse_unfit_for_a_defence(self) -> None:
-        if self.defence is None:
-            return
-        name = type(self.algorithm).__name__
-        if self.split is not None:
-            raise PlanError("[defence] is made for updates of a whole network, and this one is cut: remove one of them")
-        if isinstance(self.algorithm, DpSgd) or self.privacy is not None:
-            raise PlanError(
-                "[defence] changes what [privacy] accounts for, and its (epsilon, delta) bounds every attack already: "
-                "remove [defence]"
-            )
-        if self.learns.name != Classify.name:
-            raise PlanError("[defence] is made for classifiers, whose updates the attacks undo: remove it")
-        if self.defence.disguises and self.trains_on_features:
-            raise PlanError(
-                "this [defence] changes images, and here features of each image are computed once: train all parts, or "
-                "choose one that changes the update"
-            )
-        if not self.algorithm.work.shares or self.algorithm.work.pooled:
-            raise PlanError(f"{name} sends no update, so that [defence] would cost and protect nothing: remove it")
-        if not isinstance(self.algorithm.compose(self.training, self.server).local, LocalSgd):
-            raise PlanError(f"{name} does more at a site than [defence] reaches: choose fedavg, fedprox or scaffold")
-
-    def _defended(self, algorithm: Algorithm) -> Algorithm:
-        local = algorithm.local
-        if self.defence is None or not isinstance(local, LocalSgd):
-            return algorithm
-        return dataclasses.replace(algorithm, local=dataclasses.replace(local, defence=self.defence))
+        refuse_unfit(self)
 
     def _refuse_unfit_for_a_cut(self) -> None:
         if self.split is not None and not self.algorithm.work.splits:
@@ -305,7 +276,7 @@ class Plan:
 
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""
-        algorithm = self._defended(self._calibrated().compose(self.training, self.server))
+        algorithm = defended(self._calibrated().compose(self.training, self.server), self.defence)
         if not self.average_decay:
             return algorithm
         body = algorithm.body
