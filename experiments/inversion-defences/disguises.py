@@ -21,6 +21,7 @@ from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
 from wardround.metrics.image_quality import psnr_db, ssim
+from wardround.rounds.plan import Plan
 from wardround.study.build import joined, task_of
 
 LOOKS = 10
@@ -63,20 +64,25 @@ def choose(sites: Mapping[str, SiteData], out: Path) -> None:
         _measure(out / "design" / f"{exponent}.json", defence, sites, where.design, where.public, 1)
 
 
-def measure(sites: Mapping[str, SiteData], out: Path, each: int) -> None:
+def measure(plan: Plan, sites: Mapping[str, SiteData], folder: Path, each: int) -> None:
     """Measure every noise at one energy."""
     where = ground(sites, each)
     for name, defence in noises().items():
-        _measure(out / "bar" / f"{name}.json", defence, sites, where.report, where.public, 1)
+        _measure(folder / f"{name}.json", defence, sites, where.report, where.public, 1, plan)
 
 
-def measure_more(sites: Mapping[str, SiteData], out: Path, each: int) -> None:
-    """Measure Gaussian noise and ours at all strengths, and ten looks at the same image."""
+def measure_strengths(sites: Mapping[str, SiteData], out: Path, each: int) -> None:
+    """Measure Gaussian noise and ours at all strengths."""
     where = ground(sites, each)
     for strength in STRENGTHS:
         for name in (GAUSSIAN, OURS):
             made = noises(strength)[name]
             _measure(out / "strength" / f"{name} {strength}.json", made, sites, where.report, where.public, 1)
+
+
+def measure_rounds(sites: Mapping[str, SiteData], out: Path, each: int) -> None:
+    """Measure ten looks at the same image, each under noise of its own, which the attacker averages."""
+    where = ground(sites, each)
     for name in (GAUSSIAN, OURS):
         made = replace(noises()[name], draw="each_round")  # type: ignore[type-var]
         _measure(out / "rounds" / f"{name}.json", made, sites, where.report, where.public, LOOKS)
@@ -89,11 +95,12 @@ def _measure(
     images: LabelledImages,
     public: LabelledImages,
     looks: int,
+    plan: Plan = VICTIM,
 ) -> None:
     if path.exists():
         return
-    task = task_of(VICTIM, sites)
-    network = task.build(VICTIM.seed)
+    task = task_of(plan, sites)
+    network = task.build(plan.seed)
     learned = pairs_behind(defence, task, network, public, _place(ATTACKER_SEED, 0))
     clean_ups = knowing(learned, ATTACKER_SEED, looks)
     seen = [pairs_behind(defence, task, network, images, _place(SITE_SEED, index)) for index in range(looks)]

@@ -2,8 +2,8 @@
 
     WARDROUND_DATA=folder python experiments/inversion-defences/run.py [OUT [STAGE ...]]
 
-Stages: bar, utility, wire, strengths, design, tables. OUT keeps what is done; a second call goes on with the rest. The
-tables are written from what is there, by `tables` alone without measuring anything.
+Stages: bar, bar-grey, utility, rounds, wire, strengths, design, frontier. OUT keeps what is done; a second call goes on
+with the rest. The tables are written from what is there, by the stage `tables` without measuring anything.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import disguises  # noqa: E402
 import tables  # noqa: E402
 import utility  # noqa: E402
 import wire  # noqa: E402
-from settings import VICTIM  # noqa: E402
+from settings import GREY, VICTIM  # noqa: E402
 
 from wardround.study.build import sites_of  # noqa: E402
 
 EACH = 12
-STAGES = ("bar", "utility", "wire", "strengths", "design")
+STAGES = ("bar", "bar-grey", "utility", "rounds", "wire", "strengths", "design", "frontier")
 
 
 def main() -> None:
@@ -41,9 +41,12 @@ def main() -> None:
     stages: dict[str, Callable[[], None]] = {
         "tables": lambda: None,
         "design": lambda: disguises.choose(sites, out),
-        "bar": lambda: disguises.measure(sites, out, EACH),
-        "strengths": lambda: disguises.measure_more(sites, out, EACH),
-        "utility": lambda: utility.measure(data, out),
+        "bar": lambda: disguises.measure(VICTIM, sites, out / "bar", EACH),
+        "bar-grey": lambda: disguises.measure(GREY, sites_of(GREY, data), out / "bar-grey", EACH),
+        "strengths": lambda: disguises.measure_strengths(sites, out, EACH),
+        "rounds": lambda: disguises.measure_rounds(sites, out, EACH),
+        "utility": lambda: utility.measure(data, out, utility.headline()),
+        "frontier": lambda: utility.measure(data, out, utility.frontier()),
         "wire": lambda: wire.measure(data, out),
     }
     for name in wanted:

@@ -13,7 +13,7 @@ import utility
 import wire
 from disguises import best
 from scipy.stats import t
-from settings import GAUSSIAN, OURS, RMS, SHARES, STRENGTHS
+from settings import GAUSSIAN, HAM, OURS, PNEUMONIA, RMS, SHARES, STRENGTHS
 
 HERE = Path(__file__).parent
 REPLICATES = 2000
@@ -23,7 +23,12 @@ Rows = list[dict[str, list[float]]]
 
 def write(out: Path) -> None:
     """Write results.md, images.csv, utility.csv and frontier.png."""
-    sections = [_bar(out), _rounds(out), _wire(out), _utility(out), _design(out)]
+    bars = [_bar(out / "bar", HAM), _bar(out / "bar-grey", PNEUMONIA)]
+    costs = [_utility(out, data) for data in (HAM, PNEUMONIA)]
+    sections = [*bars, _rounds(out), _wire(out), *(lines for lines, _ in costs), _design(out)]
+    _write_images({**_read(out / "bar"), **{f"{PNEUMONIA}, {n}": rows for n, rows in _read(out / "bar-grey").items()}})
+    runs = ["data,defence,seed,auc,f1", *(",".join(row) for _, table in costs for row in table)]
+    (HERE / "utility.csv").write_text("\n".join(runs) + "\n")
     spent = (out / "cpu_seconds").read_text().split("\n") if (out / "cpu_seconds").exists() else []
     seconds = sum(float(line.split()[1]) for line in spent if line)
     text = ["# Defences against gradient inversion", "", *(line for part in sections for line in part)]
@@ -43,13 +48,13 @@ def _interval(values: Sequence[float]) -> tuple[float, float, float]:
     return float(found.mean()), float(low), float(high)
 
 
-def _bar(out: Path) -> list[str]:
-    found = _read(out / "bar")
-    if not found:
+def _bar(folder: Path, data: str) -> list[str]:
+    found = _read(folder)
+    if OURS not in found:
         return []
     ends = {name: best(rows) for name, rows in found.items()}
     lines = [
-        "## One energy, the best clean-up",
+        f"## One energy, the best clean-up: {data}",
         "",
         f"Noise of {-20 * np.log10(RMS):.0f} dB on {len(ends[OURS])} images; the attacker holds the disguised image. "
         "Of eight clean-ups the best counts, for each image and each measure by itself. Right: how much more of the "
@@ -68,7 +73,6 @@ def _bar(out: Path) -> list[str]:
         lines.append(
             f"| {name} | {raw:.1f} | {values[:, 0].mean():.2f} | {values[:, 1].mean():.3f} | {favourite} {paired}"
         )
-    _write_images(found)
     return [*lines, ""]
 
 
@@ -128,42 +132,42 @@ def _wire(out: Path) -> list[str]:
     return [*lines, ""] if len(lines) > 6 else []
 
 
-def _metrics(out: Path, name: str) -> dict[int, tuple[float, float]]:
+def _metrics(out: Path, data: str, name: str) -> dict[int, tuple[float, float]]:
     """Return seed -> pooled AUC and F1 of the runs that are done."""
     found = {}
     for seed in utility.SEEDS:
-        path = utility.folder(out, name, seed) / "summary.json"
+        path = utility.folder(out, data, name, seed) / "summary.json"
         if path.exists():
             pooled = json.loads(path.read_text())["metrics"]["pooled"]
-            found[seed] = (pooled["auc"]["value"], pooled["f1"]["value"])
+            found[seed] = (pooled["auc"], pooled["f1"])
     return found
 
 
-def _utility(out: Path) -> list[str]:
-    names = list(dict.fromkeys(name for name, _, _ in utility.runs()))
-    done = {name: _metrics(out, name) for name in names}
+def _utility(out: Path, data: str) -> tuple[list[str], list[list[str]]]:
+    """Return the section on one data set, and a row of each run."""
+    names = dict.fromkeys(name for where, name, _, _ in (*utility.headline(), *utility.frontier()) if where == data)
+    done = {name: _metrics(out, data, name) for name in names}
     bare = done[utility.UNDEFENDED]
     if not bare:
-        return []
+        return [], []
     lines = [
-        "## What it costs",
+        f"## What it costs: {data}",
         "",
         "Pooled test AUC and F1 after three passes; differences to no defence, paired by training seed, 95% (t).",
         "",
         "| defence | seeds | AUC | F1 | AUC difference | F1 difference |",
         "|---|---|---|---|---|---|",
     ]
-    table = [["defence", "seed", "auc", "f1"]]
+    table: list[list[str]] = []
     for name, runs in done.items():
         if not runs:
             continue
-        table += [[name, str(seed), f"{auc:.4f}", f"{f1:.4f}"] for seed, (auc, f1) in runs.items()]
+        table += [[data, name, str(seed), f"{auc:.4f}", f"{f1:.4f}"] for seed, (auc, f1) in runs.items()]
         means = np.mean(list(runs.values()), 0)
         gaps = np.array([np.subtract(runs[seed], bare[seed]) for seed in runs if seed in bare])
         cells = [_seeds(gaps[:, column]) if name != utility.UNDEFENDED else "–" for column in (0, 1)]
         lines.append(f"| {name} | {len(runs)} | {means[0]:.4f} | {means[1]:.4f} | {cells[0]} | {cells[1]} |")
-    (HERE / "utility.csv").write_text("\n".join(",".join(row) for row in table) + "\n")
-    return [*lines, ""]
+    return [*lines, ""], table
 
 
 def _seeds(gaps: np.ndarray) -> str:
@@ -226,7 +230,7 @@ def _curve(axes: Any, name: str, points: Sequence[tuple[float | None, float | No
 
 
 def _first_auc(out: Path, name: str) -> float | None:
-    runs = _metrics(out, name)
+    runs = _metrics(out, HAM, name)
     return runs[utility.FRONTIER_SEEDS[0]][0] if utility.FRONTIER_SEEDS[0] in runs else None
 
 

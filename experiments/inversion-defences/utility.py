@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from settings import GAUSSIAN, OURS, RMS, SHARES, STRENGTHS, TRAINED, defended, noises
+from settings import GAUSSIAN, HAM, OURS, RMS, SHARES, STRENGTHS, TRAINED, defended, noises
 
 from wardround.algorithms.defences import Defence, Soteria
 from wardround.rounds.listener import Silent
@@ -18,30 +18,41 @@ FRONTIER_SEEDS = (1,)
 PROBES = 2
 
 
-def runs() -> list[tuple[str, Defence | None, int]]:
-    """Return name, defence and seed of every training run, those that decide first."""
-    headline = {UNDEFENDED: None, f"{OURS} {RMS}": noises()[OURS], f"{GAUSSIAN} {RMS}": noises()[GAUSSIAN]}
-    made = [(name, defence, seed) for seed in SEEDS for name, defence in headline.items()]
+Run = tuple[str, str, Defence | None, int]
+"""Data set, name, defence and training seed."""
+
+
+def headline() -> list[Run]:
+    """Return the runs at the one energy, seed by seed."""
+    made = {UNDEFENDED: None, f"{OURS} {RMS}": noises()[OURS], f"{GAUSSIAN} {RMS}": noises()[GAUSSIAN]}
+    return [(data, name, defence, seed) for seed in SEEDS for data in TRAINED for name, defence in made.items()]
+
+
+def frontier() -> list[Run]:
+    """Return the runs at the other strengths."""
+    made: list[Run] = []
     for seed in FRONTIER_SEEDS:
         for strength in STRENGTHS:
-            made += [(f"{name} {strength}", noises(strength)[name], seed) for name in (OURS, GAUSSIAN)]
-        made += [(f"Soteria {share}", Soteria(share=share, probes=PROBES), seed) for share in SHARES]
-    return list({(name, seed): (name, defence, seed) for name, defence, seed in made}.values())
+            made += [(HAM, f"{name} {strength}", noises(strength)[name], seed) for name in (OURS, GAUSSIAN)]
+        made += [(HAM, f"Soteria {share}", Soteria(share=share, probes=PROBES), seed) for share in SHARES]
+    known = {(data, name, seed) for data, name, _, seed in headline()}
+    return [run for run in made if (run[0], run[1], run[3]) not in known]
 
 
-def folder(out: Path, name: str, seed: int) -> Path:
+def folder(out: Path, data: str, name: str, seed: int) -> Path:
     """Return the run folder of one run."""
-    return out / "utility" / name / str(seed)
+    return out / "utility" / data / name / str(seed)
 
 
-def measure(data: Path, out: Path) -> None:
+def measure(data: Path, out: Path, runs: list[Run]) -> None:
     """Train what is not trained yet."""
-    for name, defence, seed in runs():
-        where = folder(out, name, seed)
+    for source, name, defence, seed in runs:
+        where = folder(out, source, name, seed)
         if (where / "summary.json").exists():
             continue
-        shutil.rmtree(where, ignore_errors=True)
+        for left in where.parent.glob(f"{where.name}*"):  # with the coordinator's folder beside it
+            shutil.rmtree(left)
         where.parent.mkdir(parents=True, exist_ok=True)
-        plan = dataclasses.replace(defended(TRAINED, defence), seed=seed)
+        plan = dataclasses.replace(defended(TRAINED[source], defence), seed=seed)
         train(plan, where, data, workers=0, listener=Silent())
-        print("utility", name, seed, flush=True)
+        print("utility", source, name, seed, flush=True)

@@ -11,7 +11,7 @@ from settings import ANTI, GAUSSIAN, OURS, SHUFFLED, VICTIM, defended, noises, o
 from wardround.algorithms.defences import Defence
 from wardround.study.attack import RESULT_FILE, Assault, attack
 
-STEPS = 400
+STEPS = 300
 SEEDS, MANY, FEW = (7,), 8, 4
 UNDEFENDED = "none"
 
@@ -24,10 +24,10 @@ def rows() -> list[tuple[str, Defence | None, str, int]]:
         (OURS, noisy[OURS], "idlg", MANY),
         (GAUSSIAN, noisy[GAUSSIAN], "idlg", MANY),
     ]
-    for name, defence in updates.items():
-        made.append((name, defence, "idlg", FEW))
+    for name, defence in reversed(updates.items()):  # the strongest Soteria first
         if _leaves_zeros(name):
             made.append((name, defence, "idlg-nonzero", FEW))
+        made.append((name, defence, "idlg", FEW))
     others = ("shadow, released", "shadow, intended", SHUFFLED, ANTI)
     return made + [(name, noisy[name], "idlg", FEW) for name in others]
 

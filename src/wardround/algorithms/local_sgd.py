@@ -80,7 +80,7 @@ class LocalSgd:
         optimiser = self.training.optimiser_for(network)
         restore_optimiser(optimiser, of_group(memory, "optimiser"))
         losses = self._descend(task, objective, network, images, optimiser, running, defence, ctx)
-        change = defence.leave(difference(weights_of(network), before))
+        change = dict(defence.leave(difference(weights_of(network), before)))
         kept = in_group(state_of_optimiser(optimiser), "optimiser") if self.training.keep_optimiser else {}
         kept |= in_group(defence.keep(), DEFENCE)
         ends = [objective.finish(), *(correction.finish() for correction in running)]

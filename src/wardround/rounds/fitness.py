@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wardround.algorithms import DpSgd, FedGan, FedSr, Irm, LocalSgd, LogitAdjusted
+from wardround.algorithms import DpSgd, FedGan, FedSr, Irm, LogitAdjusted
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.errors import PlanError
-from wardround.tasks import Classify, Restore
+from wardround.rounds import defended
+from wardround.tasks import Restore
 from wardround.tasks.models import RedCnn
 from wardround.tasks.models.cut import cut
 
@@ -29,7 +30,7 @@ def refuse_unfit(plan: Plan) -> None:
     Raises:
         PlanError: it says what does not fit, and what would.
     """
-    for refuse in (_features, _pixels, _cut, _samples, _defence):
+    for refuse in (_features, _pixels, _cut, _samples, defended.refuse_unfit):
         refuse(plan)
 
 
@@ -101,27 +102,3 @@ def _samples(plan: Plan) -> None:
         raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
     if training.optimiser != "adamw":
         raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')
-
-
-def _defence(plan: Plan) -> None:
-    if plan.defence is None:
-        return
-    name = type(plan.algorithm).__name__
-    if plan.split is not None:
-        raise PlanError("[defence] is made for updates of a whole network, and this one is cut: remove one of them")
-    if isinstance(plan.algorithm, DpSgd) or plan.privacy is not None:
-        raise PlanError(
-            "[defence] changes what [privacy] accounts for, and its (epsilon, delta) bounds every attack already: "
-            "remove [defence]"
-        )
-    if plan.learns.name != Classify.name:
-        raise PlanError("[defence] is made for classifiers, whose updates the attacks undo: remove it")
-    if plan.defence.disguises and plan.trains_on_features:
-        raise PlanError(
-            "this [defence] changes images, and here features of each image are computed once: train all parts, or "
-            "choose one that changes the update"
-        )
-    if not plan.algorithm.work.shares or plan.algorithm.work.pooled:
-        raise PlanError(f"{name} sends no update, so that [defence] would cost and protect nothing: remove it")
-    if not isinstance(plan.algorithm.compose(plan.training, plan.server).local, LocalSgd):
-        raise PlanError(f"{name} does more at a site than [defence] reaches: choose fedavg, fedprox or scaffold")

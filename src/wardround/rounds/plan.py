@@ -18,7 +18,6 @@ from wardround.algorithms import (
     AlgorithmSpec,
     CalibratedDpSgd,
     DpSgd,
-    LocalSgd,
     ServerStep,
     Training,
 )
@@ -38,6 +37,7 @@ from wardround.privacy import Privacy
 from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.pipeline import Pipeline
 from wardround.protect.quantise import Grid, Quantise, RealGrid
+from wardround.rounds.defended import defended
 from wardround.rounds.evaluation import Evaluation
 from wardround.rounds.fitness import refuse_unfit
 from wardround.rounds.guarantee import Guarantee
@@ -128,12 +128,6 @@ class Plan:
             raise PlanError(f"average_decay = {self.average_decay} is outside [0, 1)")
         refuse_unfit(self)
 
-    def _defended(self, algorithm: Algorithm) -> Algorithm:
-        local = algorithm.local
-        if self.defence is None or not isinstance(local, LocalSgd):
-            return algorithm
-        return dataclasses.replace(algorithm, local=dataclasses.replace(local, defence=self.defence))
-
     @property
     def learns(self) -> TaskSpec:
         """What is learned."""
@@ -206,7 +200,7 @@ class Plan:
 
     def composed(self) -> Algorithm:
         """Return the algorithm, with the moving average around its server step when the plan has one."""
-        algorithm = self._defended(self._calibrated().compose(self.training, self.server))
+        algorithm = defended(self._calibrated().compose(self.training, self.server), self.defence)
         if not self.average_decay:
             return algorithm
         body = algorithm.body

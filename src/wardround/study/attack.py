@@ -15,7 +15,6 @@ import numpy as np
 from wardround.attacks import ATTACKS, Attack, Leak, leaks
 from wardround.attacks.inversion.base import Reconstruction
 from wardround.attacks.inversion.cleanup import CleanUp
-from wardround.attacks.inversion.knowing import knowing, pairs_behind
 from wardround.attacks.inversion.latent_prior import LatentPrior, Prior
 from wardround.attacks.wiretap import Sighting, Wiretap, sightings
 from wardround.core.context import RoundContext
@@ -28,19 +27,18 @@ from wardround.metrics.image_quality import WINDOW_PX
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
-from wardround.study.build import joined, opener_for, sites_of, task_of
+from wardround.study.attacker import POOL, in_unit, learned_clean_ups, public_images
+from wardround.study.build import opener_for, sites_of, task_of
 from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan, train
 from wardround.study.simulation import introduce_sites
+from wardround.study.spec import to_table
 from wardround.tasks import Classify
 from wardround.tasks.start import Start
 
 RESULT_FILE = "attack.json"
 FORMAT_VERSION = 1
 LARGEST_UPDATE = 64
-POOL = 500
-MOST_PUBLIC = 600
-OWN_SEED = 1 << 62
 TRAINED, VICTIM = "trained", "victim"
 
 
@@ -130,7 +128,9 @@ class AttackResult:
         whose = "one site's update" if len(seen.shares) == 1 else f"the sum of {len(seen.shares)} sites' updates"
         protections = ", ".join(link.name for link in self.plan.pipeline.links) or "none"
         trained = f"after {self.assault.after} rounds of training" if self.assault.after else "from its first round on"
-        defence = "none" if self.plan.defence is None else str(self.plan.defence)
+        chosen = to_table(self.plan).get("defence", {"name": "none"})
+        settings = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "name")
+        defence = f"{chosen['name']} ({settings})" if settings else chosen["name"]
         worst = "The local work was replaced by one step of plain SGD, the most that an update can give away."
         return [
             f"The attack {self.assault.attack} was given {whose} at a time, made of {made_of} images in "
@@ -222,9 +222,9 @@ def attack(
         raise PlanError(f"images below {WINDOW_PX} px are smaller than the window of SSIM: set a larger data.size_px")
     seen = _listen(victim, sites, assault.updates, out / VICTIM, data_root)
     attacked: list[Attacked] = []
-    public = _public(sites)
-    mounted = assault.mounted(public)
-    mean, clean_ups = _in_unit(public, np.arange(len(public))).mean(0), _knowing(victim, sites, public, seen, assault)
+    public = public_images(sites)
+    mounted, clean_ups = assault.mounted(public), learned_clean_ups(victim, sites, public, seen[0], assault.seed)
+    mean = in_unit(public, np.arange(len(public))).mean(0)
     for sighting in seen:
         found = mounted.run(sighting.seen, assault.seed + len(attacked))
         attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found, mean, clean_ups)))
@@ -293,33 +293,11 @@ def _scored(
         rows = np.concatenate(list(victim.training.batches(len(images), _context(victim, sighting, sites, site))))
         pool = np.union1d(rows, np.arange(min(POOL, len(images))))
         places.append(np.searchsorted(pool, rows) + sum(len(earlier) for earlier in pools))
-        pools.append(_in_unit(images, pool))
-        true.append(_in_unit(images, rows))
+        pools.append(in_unit(images, pool))
+        true.append(in_unit(images, rows))
     return leaks(found.images, np.concatenate(true), mean, np.concatenate(pools), np.concatenate(places), clean_ups)
 
 
 def _context(victim: Plan, sighting: Sighting, sites: dict[str, SiteData], site: str) -> RoundContext:
     trainers = tuple(name for name in sorted(sites) if len(sites[name].train))
     return RoundContext(victim.seed, sighting.round, victim.rounds, trainers, len(trainers), site)
-
-
-def _in_unit(images: LabelledImages, rows: np.ndarray) -> np.ndarray:
-    return images.batch(rows).astype(np.float32) / 255
-
-
-def _public(sites: dict[str, SiteData]) -> LabelledImages:
-    """Return validation images, which no update in this run is made of: what an attacker may have of the kind."""
-    parts = [data.val if len(data.val) else data.test for data in sites.values()]
-    return joined([part.take(np.arange(min(POOL, len(part)))) for part in parts if len(part)])
-
-
-def _knowing(
-    victim: Plan, sites: dict[str, SiteData], public: LabelledImages, seen: list[Sighting], assault: Assault
-) -> dict[str, CleanUp]:
-    """Return the clean-ups of an attacker who knows the defence; none where images are fed as they are."""
-    if victim.defence is None or not victim.defence.disguises:
-        return {}
-    task, network = task_of(victim, sites), seen[0].seen.network
-    rows = np.random.default_rng(assault.seed).permutation(len(public))[:MOST_PUBLIC]
-    ctx = RoundContext(OWN_SEED + assault.seed, seen[0].round, victim.rounds, (), 0)
-    return knowing(pairs_behind(victim.defence, task, network, public.take(rows), ctx), assault.seed)

@@ -11,6 +11,7 @@ import tiny
 
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, FedGan, Local, Scaffold, SplitFedV1
+from wardround.algorithms.defences import DEFENCES, Pruning
 from wardround.algorithms.server import SERVERS, Averaged
 from wardround.attacks.poison import Scale
 from wardround.data.catalogue import SOURCES, Manifest
@@ -105,6 +106,12 @@ OTHER: dict[str, Any] = {
     "widths": (4, 8),
     "probe": ProbeShare(),
     "attacks": (Scale(sites=("a",)),),
+    "defence": Pruning(),
+    "rms": 0.2,
+    "exponent": 0.5,
+    "draw": "each_round",
+    "aim": "anti",
+    "twin_rate": 0.01,
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
@@ -118,6 +125,9 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("FedDetect", "decay"): 0.5,
     ("CalibratedFedDetect", "decay"): 0.6,
     ("EDetector", "false_alarms"): 0.002,
+    ("GaussianUpdate", "share"): 0.3,
+    ("Pruning", "share"): 0.3,
+    ("Soteria", "share"): 0.3,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
@@ -181,6 +191,7 @@ def variants() -> Iterator[Plan]:
         ("algorithm", ALGORITHMS),
         ("server", SERVERS),
         ("aggregator", AGGREGATORS),
+        ("defence", {name: kind for name, kind in DEFENCES.items() if name != "none"}),
     ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
@@ -232,9 +243,8 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert (
-        len(digests) == count - 5 - 1 + 3 + 4
-    )  # and one with a claim, one with weights to start from, four of other tasks
+    # And one with a claim, one with weights to start from, four of other tasks, one for each defence.
+    assert len(digests) == count - 5 - 1 + 3 + 4 + len(DEFENCES) - 1
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

@@ -86,7 +86,7 @@ def test_what_is_attacked_is_the_defended_update_and_without_the_defence_the_ima
     assert hidden.true.tobytes() == bare.true.tobytes()
     assert bare.is_recognisable
     assert bare.of_best.psnr_db > hidden.of_best.psnr_db + 5
-    assert "Defence: Pruning(share=0.99)" in result.setting[1]
+    assert "Defence: pruning (share = 0.99)" in result.setting[1]
 
 
 @pytest.mark.slow

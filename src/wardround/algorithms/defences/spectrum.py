@@ -8,8 +8,9 @@ import numpy as np
 from scipy.fft import dctn, idctn
 
 from wardround.data.images import LabelledImages
+from wardround.errors import PlanError
 
-SAMPLE = 256
+SAMPLE, LEAST = 256, 8
 _PLANE = (-2, -1)
 
 
@@ -30,9 +31,19 @@ class Spectrum:
 
     @classmethod
     def of(cls, images: LabelledImages) -> Spectrum:
-        """Measure the first images of a site, `SAMPLE` at most."""
+        """Measure the first images of a site, `SAMPLE` at most.
+
+        Raises:
+            PlanError: they are too few, or all alike: noise with their spectrum would be none.
+        """
         pixels = images.batch(np.arange(min(SAMPLE, len(images)))).astype(np.float64) / 255
-        return cls.of_changes(np.moveaxis(pixels - pixels.mean(0), 3, 1))
+        found = cls.of_changes(np.moveaxis(pixels - pixels.mean(0), 3, 1))
+        if len(images) < LEAST or not found.powers[1:, 1:].any():
+            raise PlanError(
+                f"matched_noise measures how a site's images vary, and needs {LEAST} or more that are not all alike: "
+                "choose gaussian_images"
+            )
+        return found
 
     @classmethod
     def of_changes(cls, changes: np.ndarray) -> Spectrum:

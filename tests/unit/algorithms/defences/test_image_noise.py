@@ -17,6 +17,7 @@ from wardround.algorithms.defences.pixels import shuffled
 from wardround.algorithms.defences.secret import KEY, KEY_BYTES, Secret
 from wardround.algorithms.defences.spectrum import Spectrum, covariances
 from wardround.core.update import Tensors
+from wardround.errors import PlanError
 
 AT = DefenceContract()
 
@@ -111,6 +112,13 @@ def test_of_one_energy_noise_like_the_images_is_what_the_best_linear_filter_leav
         left[exponent] = float((fall * hum / (fall + hum)).sum())  # the Wiener filter's error
     assert max(left, key=lambda one: left[one]) == 1.0
     assert left[1.0] > 2 * left[0.0]
+
+
+def test_images_that_show_no_spectrum_are_refused_instead_of_left_bare() -> None:
+    scene, alike = AT.scene(), replace(images(), pixels=np.full_like(images().pixels, 7))
+    for held in (images().take(np.arange(7)), alike):
+        with pytest.raises(PlanError, match="choose gaussian_images"):
+            MatchedNoise().begin(replace(scene, images=held))
 
 
 def test_rows_and_shapes_are_those_of_the_batch() -> None:

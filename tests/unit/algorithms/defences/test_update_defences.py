@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from contracts.defence_contract import TASK, DefenceContract, context
+from contracts.defence_contract import TASK, DefenceContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -107,4 +107,3 @@ def test_censor_rests_after_its_first_rounds() -> None:
     begun = [Censor(first_rounds=2, randomness="seed").begin(AT.scene(index=index)) for index in (1, 2)]
     assert [type(one) is RunningDefence for one in begun] == [False, True]
     assert type(Censor(first_rounds=0).begin(AT.scene(index=3))) is not RunningDefence
-    assert context(3).round == 3
