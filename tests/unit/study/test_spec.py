@@ -165,6 +165,14 @@ def test_a_date_is_no_setting() -> None:
         parse({"name": "x", "training": tomllib.loads("epochs = 2020-01-01")})
 
 
+SYNTHESIS: dict[str, Any] = {
+    "task": {"name": "synthesis"},
+    "model": {"name": "dcgan"},
+    "algorithm": {"name": "fedgan"},
+    "training": {"optimiser": "adamw"},
+}
+
+
 def test_every_default_of_every_choice_is_itself_a_plan() -> None:
     for where, (key, registry, _) in CHOICES.items():
         for name in registry:
@@ -183,8 +191,14 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
                 table["task"] = {"name": "segmentation"}
             if where == "algorithm" and registry[name]().work.splits:
                 table |= {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
+            if name in ("dcgan", "fedgan", "synthesis"):
+                table = {**SYNTHESIS, where: {key: name}}
             if where in ("protect", "screen"):
                 table = {where: [{key: name}]}
+            if where == "attack":
+                target = {"target": "a class"} if name in ("label_flip", "trigger") else {}
+                images = SYNTHESIS if name == "image_trigger" else {}
+                table = {where: [{key: name, "sites": ["a"], **target}], **images}
             written = to_table(parse({"name": "x", **table}))
             found: Any = written
             for step in where.split("."):
