@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "explanation" / "robustness.md").re
 PARTS = re.findall(r"```text\n(.*?)```", HOW_TO, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_plan_is_attacked_and_a_screen_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, FedGan, Local, Scaffold, SplitFedV1
 from wardround.algorithms.defences import DEFENCES, Pruning
 from wardround.algorithms.server import SERVERS, Averaged
-from wardround.attacks.poison import Scale
+from wardround.attacks.poison import POISONS, ImageTrigger, LabelFlip, Lie, Trigger
 from wardround.data.catalogue import SOURCES, Manifest
 from wardround.data.degradations import DEGRADATIONS, SimulatedCt
 from wardround.data.intensity import INTENSITIES
@@ -104,14 +104,14 @@ OTHER: dict[str, Any] = {
     "wire": "int8",
     "form": "released",
     "widths": (4, 8),
-    "probe": ProbeShare(),
-    "attacks": (Scale(sites=("a",)),),
     "defence": Pruning(),
     "rms": 0.2,
     "exponent": 0.5,
     "draw": "each_round",
     "aim": "anti",
     "twin_rate": 0.01,
+    "attacks": (Lie(sites=("west",)),),
+    "probe": ProbeShare(),
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
@@ -119,15 +119,23 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
     ("FedGan", "discriminator"): "averaged",
-    ("GeometricMedian", "weighting"): "examples",
-    ("Flame", "noise"): 0.5,
-    ("AlignIns", "sparsity"): 0.5,
-    ("FedDetect", "decay"): 0.5,
-    ("CalibratedFedDetect", "decay"): 0.6,
-    ("EDetector", "false_alarms"): 0.002,
     ("GaussianUpdate", "share"): 0.3,
     ("Pruning", "share"): 0.3,
     ("Soteria", "share"): 0.3,
+    ("GeometricMedian", "weighting"): "examples",
+    ("Flame", "noise"): 0.5,
+    ("AlignIns", "sparsity"): 0.5,
+    ("FedDetect", "warm_up"): 3,
+    ("FedDetect", "decay"): 0.5,
+    ("CalibratedFedDetect", "warm_up"): 4,
+    ("CalibratedFedDetect", "decay"): 0.25,
+    ("EDetector", "false_alarms"): 0.01,
+    ("ProbeShare", "share"): 0.2,
+    ("LabelFlip", "share"): 0.25,
+    ("Trigger", "share"): 0.25,
+    ("ImageTrigger", "share"): 0.25,
+    ("ImageTrigger", "opacity"): 0.5,
+    ("ImageTrigger", "pattern"): "noise",
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
@@ -186,6 +194,12 @@ def variants() -> Iterator[Plan]:
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
         yield dataclasses.replace(BASE, screens=(screen(),))
+    together: dict[str, Any]
+    for poison in POISONS.values():
+        aimed = {"target": "dark"} if poison in (LabelFlip, Trigger) else {}
+        together = SYNTHESIS if poison is ImageTrigger else {}
+        yield dataclasses.replace(BASE, **together, attacks=(poison(sites=("east",), **aimed),))
+    yield dataclasses.replace(BASE, probe=ProbeShare(0.1))
     for key, registry in (
         ("model", MODELS),
         ("algorithm", ALGORITHMS),
@@ -195,7 +209,7 @@ def variants() -> Iterator[Plan]:
     ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
-            together: dict[str, Any] = {"task": Segment()} if kind in (UNet, RedCnn) else {}
+            together = {"task": Segment()} if kind in (UNet, RedCnn) else {}
             if kind in (DcGan, FedGan):
                 together = SYNTHESIS
             if key == "algorithm" and component.work.splits:
@@ -243,8 +257,8 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    # And one with a claim, one with weights to start from, four of other tasks, one for each defence.
-    assert len(digests) == count - 5 - 1 + 3 + 4 + len(DEFENCES) - 1
+    # Beside them: with a claim, with weights to start from, with a probe; four of other tasks; attacks; defences.
+    assert len(digests) == count - 5 - 1 + 3 + 4 + len(POISONS) + len(DEFENCES)
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

@@ -173,34 +173,35 @@ SYNTHESIS: dict[str, Any] = {
 }
 
 
+def with_default(where: str, key: str, name: str) -> dict[str, Any]:
+    """Return a table's default choice of that name, and the tables that it needs."""
+    around: dict[str, dict[str, Any]] = {
+        "data.sites": {"data": {"sites": {key: name}}},
+        "data.intensity": {"data": {"source": "manifest", "intensity": {key: name}}},
+        "task.degradation": {**tiny.RESTORE, "task": {"name": "restoration", "degradation": [{key: name}]}},
+        "task": {"task": {key: name}, "model": tiny.SEGMENT["model"]},
+        "protect": {"protect": [{key: name}]},
+        "screen": {"screen": [{key: name}]},
+        "attack": {"attack": [{key: name, "sites": ["a"]}]},
+    }
+    table = around.get(where, {where: {key: name}})
+    if name in ("label_flip", "trigger"):
+        table["attack"][0]["target"] = "a class"
+    if name in ("dcgan", "fedgan", "synthesis", "image_trigger"):
+        table = {**table, **{other: value for other, value in SYNTHESIS.items() if other != where}}
+    if name in ("unet", "red_cnn"):
+        table["task"] = {"name": "segmentation"}
+    if where == "algorithm" and CHOICES[where][1][name]().work.splits:
+        table |= {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
+    return table
+
+
 def test_every_default_of_every_choice_is_itself_a_plan() -> None:
     for where, (key, registry, _) in CHOICES.items():
         for name in registry:
             if name in ("monai", "classification", "none"):  # the last two are plans without the table: see below
                 continue
-            table: dict[str, Any] = {where: {key: name}}
-            if where == "data.sites":
-                table = {"data": {"sites": {key: name}}}
-            if where == "data.intensity":
-                table = {"data": {"source": "manifest", "intensity": {key: name}}}
-            if where == "task.degradation":
-                table = {**tiny.RESTORE, "task": {"name": "restoration", "degradation": [{key: name}]}}
-            if where == "task":
-                table["model"] = tiny.SEGMENT["model"]
-            if where == "model" and name in ("unet", "red_cnn"):
-                table["task"] = {"name": "segmentation"}
-            if where == "algorithm" and registry[name]().work.splits:
-                table |= {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
-            if name in ("dcgan", "fedgan", "synthesis"):
-                table = {**SYNTHESIS, where: {key: name}}
-            if where in ("protect", "screen"):
-                table = {where: [{key: name}]}
-            if where == "attack":
-                target = {"target": "a class"} if name in ("label_flip", "trigger") else {}
-                images = SYNTHESIS if name == "image_trigger" else {}
-                table = {where: [{key: name, "sites": ["a"], **target}], **images}
-            written = to_table(parse({"name": "x", **table}))
-            found: Any = written
+            found: Any = to_table(parse({"name": "x", **with_default(where, key, name)}))
             for step in where.split("."):
                 found = found[step]
             assert (found[0] if isinstance(found, list) else found)[key] == name
