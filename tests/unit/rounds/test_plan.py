@@ -12,7 +12,7 @@ import tiny
 from wardround.aggregate import AGGREGATORS
 from wardround.algorithms import ALGORITHMS, Central, FedAvg, FedGan, Local, Scaffold, SplitFedV1
 from wardround.algorithms.server import SERVERS, Averaged
-from wardround.attacks.poison import Scale
+from wardround.attacks.poison import POISONS, LabelFlip, Lie, Trigger
 from wardround.data.catalogue import SOURCES, Manifest
 from wardround.data.degradations import DEGRADATIONS, SimulatedCt
 from wardround.data.intensity import INTENSITIES
@@ -103,8 +103,8 @@ OTHER: dict[str, Any] = {
     "wire": "int8",
     "form": "released",
     "widths": (4, 8),
+    "attacks": (Lie(sites=("west",)),),
     "probe": ProbeShare(),
-    "attacks": (Scale(sites=("a",)),),
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
@@ -112,12 +112,20 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
     ("FedGan", "discriminator"): "averaged",
+    ("ImageTrigger", "pattern"): "noise",
+    ("ImageTrigger", "opacity"): 0.5,
+    ("ImageTrigger", "share"): 0.25,
     ("GeometricMedian", "weighting"): "examples",
     ("Flame", "noise"): 0.5,
     ("AlignIns", "sparsity"): 0.5,
+    ("FedDetect", "warm_up"): 3,
     ("FedDetect", "decay"): 0.5,
-    ("CalibratedFedDetect", "decay"): 0.6,
-    ("EDetector", "false_alarms"): 0.002,
+    ("CalibratedFedDetect", "warm_up"): 4,
+    ("CalibratedFedDetect", "decay"): 0.25,
+    ("EDetector", "false_alarms"): 0.01,
+    ("ProbeShare", "share"): 0.2,
+    ("LabelFlip", "share"): 0.25,
+    ("Trigger", "share"): 0.25,
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Training", "optimiser"): {"momentum": 0.0},
@@ -176,6 +184,10 @@ def variants() -> Iterator[Plan]:
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
         yield dataclasses.replace(BASE, screens=(screen(),))
+    for poison in POISONS.values():
+        aimed = {"target": "dark"} if poison in (LabelFlip, Trigger) else {}
+        yield dataclasses.replace(BASE, attacks=(poison(sites=("east",), **aimed),))
+    yield dataclasses.replace(BASE, probe=ProbeShare(0.1))
     for key, registry in (
         ("model", MODELS),
         ("algorithm", ALGORITHMS),
@@ -232,9 +244,8 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    assert (
-        len(digests) == count - 5 - 1 + 3 + 4
-    )  # and one with a claim, one with weights to start from, four of other tasks
+    # Beside them one with a claim, one with weights to start from, one with a probe; four of other tasks; the attacks.
+    assert len(digests) == count - 5 - 1 + 3 + 4 + len(POISONS) + 1
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:

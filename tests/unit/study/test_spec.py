@@ -185,6 +185,9 @@ def test_every_default_of_every_choice_is_itself_a_plan() -> None:
                 table |= {"task": {"name": "segmentation"}, "model": {"name": "unet"}, "split": {}}
             if where in ("protect", "screen"):
                 table = {where: [{key: name}]}
+            if where == "attack":
+                aimed = {"target": "dark"} if name in ("label_flip", "trigger") else {}
+                table = {where: [{key: name, "sites": ["site-1"], **aimed}]}
             written = to_table(parse({"name": "x", **table}))
             found: Any = written
             for step in where.split("."):
