@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,21 @@ def folder_name(name: str) -> str:
     return "pneumonia" if name == "clean" else "backdoor-" + name.replace(" ", "-")
 
 
-def row_of(out: Path, judge: Judge, name: str, seed: int) -> dict[str, Any]:
+def row_of(out: Path, name: str, seed: int) -> dict[str, Any]:
     """Train one run unless it is done, and measure it unless it is measured."""
     path = out / f"{folder_name(name)}-{seed}"
     kept = path.with_suffix(".marks.json")
     if not kept.exists():
         train(plan_for(name, seed), path, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)
-        kept.write_text(json.dumps({"arm": name, "seed": seed, **measured(judge, path, name)}, indent=1))
+        kept.write_text(json.dumps({"arm": name, "seed": seed, **measured(judge_of(out), path, name)}, indent=1))
     row: dict[str, Any] = json.loads(kept.read_text())
     return row
+
+
+@cache
+def judge_of(out: Path) -> Judge:
+    """Return the judge of the images, trained at first use."""
+    return Judge.of("pneumonia-judge.toml", out, Path(os.environ["WARDROUND_DATA"]))
 
 
 def measured(judge: Judge, run: Path, name: str) -> dict[str, Any]:
@@ -121,7 +128,6 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    judge = Judge.of("pneumonia-judge.toml", chosen.out, Path(os.environ["WARDROUND_DATA"]))
     ends_s = time.monotonic() + 60 * chosen.minutes
     rows = []
     for place, seed in enumerate(SEEDS[: chosen.seeds]):
@@ -129,7 +135,7 @@ def main() -> None:
             done = (chosen.out / f"{folder_name(name)}-{seed}.marks.json").exists()
             if (arm.few and place) or (not done and time.monotonic() > ends_s):
                 continue
-            rows.append(row_of(chosen.out, judge, name, seed))
+            rows.append(row_of(chosen.out, name, seed))
             told = ", ".join(f"{column} {rows[-1][column]:.3f}" for column in COLUMNS)
             print(f"{name}, seed {seed}: {told}", flush=True)
     (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
