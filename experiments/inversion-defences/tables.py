@@ -195,13 +195,15 @@ def _design(out: Path) -> list[str]:
 
 def _frontier(out: Path) -> None:
     """Draw leakage against AUC: noise by the image itself, Soteria and sums by the best attack over the wire."""
+    strengths = _read(out / "strength")
+    if not strengths:
+        return
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
-    strengths = _read(out / "strength")
     for name in (GAUSSIAN, OURS):
         points = [
             (best(strengths[key]).mean(0)[0], _first_auc(out, key), f"{one:g}")

@@ -22,7 +22,7 @@ def rows() -> list[tuple[str, Defence | None, str, int]]:
     made: list[tuple[str, Defence | None, str, int]] = [
         (UNDEFENDED, None, "idlg", FEW),
         (OURS, noisy[OURS], "idlg", MANY),
-        (GAUSSIAN, noisy[GAUSSIAN], "idlg", MANY),
+        (GAUSSIAN, noisy[GAUSSIAN], "idlg", FEW),
     ]
     for name, defence in reversed(updates.items()):  # the strongest Soteria first
         if _leaves_zeros(name):

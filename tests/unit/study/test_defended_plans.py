@@ -87,14 +87,3 @@ def test_what_is_attacked_is_the_defended_update_and_without_the_defence_the_ima
     assert bare.is_recognisable
     assert bare.of_best.psnr_db > hidden.of_best.psnr_db + 5
     assert "Defence: pruning (share = 0.99)" in result.setting[1]
-
-
-@pytest.mark.slow
-def test_noise_like_the_images_outlasts_the_clean_up_that_takes_white_noise_out(tmp_path: Path) -> None:
-    ends = {}
-    for name in ("gaussian_images", "matched_noise"):
-        plan = leaky(defence={"name": name, "rms": 0.1, "randomness": "seed"})
-        leaks = attack(plan, Assault(updates=4, steps=300), tmp_path / name).leaks
-        assert [leak.of_raw.psnr_db for _, leak in leaks] == pytest.approx([20.0] * 4, abs=0.5)
-        ends[name] = sum(leak.of_best.psnr_db for _, leak in leaks) / 4
-    assert ends["gaussian_images"] > ends["matched_noise"] + 2
