@@ -23,7 +23,7 @@ from rows import CALIBRATION_SEEDS, DEALT, SEEDS, VICTIMS, attacks, defences, pl
 
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
-from wardround.errors import PlanError
+from wardround.errors import PlanError, QuorumLost
 from wardround.fabric.local import LocalFabric
 from wardround.rounds.listener import Silent
 from wardround.study.build import dealt, opener_for
@@ -71,7 +71,7 @@ def _sites(by: str, seed: int, root: Path) -> tuple[dict[str, SiteData], Labelle
 
 
 def measured(row: Row, root: Path) -> dict[str, Any]:
-    """Train, and return what came of it; a plan that the checker refuses says so."""
+    """Train, and return what came of it; a refused plan, and a run that lost every site to a screen, say so."""
     by, attack, defence, seed = row
     said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seed": seed}
     plan = plan_of(by, attack, defence, seed)
@@ -82,7 +82,7 @@ def measured(row: Row, root: Path) -> dict[str, Any]:
         fabric = LocalFabric(tuple(sites), opener_for(plan, sites, Path(folder) / "sites"))
         try:
             run_plan(plan, fabric, path, False, Silent(), root, probe, sites)
-        except PlanError as refusal:
+        except (PlanError, QuorumLost) as refusal:
             return {**said, "refused": str(refusal)}
         summary, records = RunFolder(path).summary(), RunFolder(path).records()
     culprits = {site for one in plan.attacks or () for site in one.sites}

@@ -30,10 +30,12 @@ def main() -> None:
     parser.add_argument("out", nargs="?", default="runs/robust-classification", type=Path)
     out = parser.parse_args().out
     runs, benign = _lines(out / "runs.jsonl"), _lines(out / "benign.jsonl")
+    own = [line for line in _of(runs, attack="benign", defence=OURS) if "refused" not in line]
+    quiet = [*benign, *own]
     found = {
         "seeds": SEEDS,
         "cells": [cell for by in DEALT for name in defences(1) for cell in _cells(runs, by, name)],
-        "false_flags": {"pooled": flagged(benign), **{by: flagged(_of(benign, dealt=by)) for by in DEALT}},
+        "false_flags": {"pooled": flagged(quiet), **{by: flagged(_of(quiet, dealt=by)) for by in DEALT}},
         "cpu_s": round(sum(line.get("cpu_s", 0.0) for line in [*runs, *benign])),
     }
     (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -54,9 +56,11 @@ def _cells(runs: Lines, by: str, defence: str) -> list[dict[str, Any]]:
     cells = []
     for attack in attacks(by):
         mine, plain, ours = (_by_seed(runs, by, attack, name) for name in (defence, PLAIN, OURS))
+        ended = [line["refused"] for line in mine if "refused" in line]
+        mine = [line for line in mine if "refused" not in line]
         said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seeds": len(mine)}
-        if not mine or "refused" in mine[0]:
-            cells.append({**said, "refused": mine[0]["refused"] if mine else "not run"})
+        if not mine:
+            cells.append({**said, "refused": ended[0] if ended else "not run"})
             continue
         for name in ("auc", "auc_malignant", "balanced_accuracy", "success"):
             values = [line[name] for line in mine]
