@@ -38,6 +38,9 @@ reproduce: $(STAMP)
 	$(BIN)/python experiments/compression/run.py
 	$(BIN)/python experiments/next-hospital/run.py
 	$(BIN)/python experiments/inversion-attacks/run.py
+	$(BIN)/python experiments/split-segmentation/run.py
+	$(BIN)/python experiments/split-restoration/run.py
+	$(BIN)/python experiments/split-leakage/run.py
 	$(BIN)/python experiments/privacy-audit/run.py
 	$(BIN)/python experiments/five-keys/run.py
 
