@@ -271,7 +271,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axes.axhline(rows[0][floor], color="grey", linestyle=style)
         axes.annotate(floor, (axes.get_xlim()[0], rows[0][floor]), (2, 2), textcoords="offset points", fontsize=8)
     axes.set(xlabel="Dice on the test images", ylabel="SSIM of what the best attack rebuilds")
-    axes.legend(loc="upper left", fontsize=8)
+    axes.margins(x=0.12, y=0.08)
+    axes.legend(loc="upper right", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
