@@ -26,7 +26,7 @@ from wardround.protect.outgoing import outgoing
 from wardround.protect.pipeline import Homomorphic, Masks, Pipeline, Stage
 from wardround.protect.quantise import Quantise
 from wardround.protect.sparsify import RandomK
-from wardround.screen import Norms
+from wardround.screen import Case, Norms
 
 SHARES = AddNoise("discrete_gaussian")
 CENTRAL = AddNoise(at="coordinator")
@@ -143,8 +143,9 @@ def test_noise_of_no_sum() -> None:
 
     def total(there: bool, screened: bool) -> float:
         updates = [Update(f"s{i}", 0, {"x": np.array([size])}, 1) for i, size in enumerate(sizes + [0.1] * there)]
-        refused = Norms(3.0).judge(updates) if screened else {}
-        return float(sum(update.tensors["x"][0] for update in updates if update.site not in refused))
+        verdicts = Norms(3.0).judge(Case(updates, tiny.context())).verdicts if screened else {}
+        kept = [update for update in updates if update.site not in verdicts or verdicts[update.site].trust]
+        return float(sum(update.tensors["x"][0] for update in kept))
 
     moved = {screened: abs(total(True, screened) - total(False, screened)) for screened in (True, False)}
     assert moved[False] < CLIPPED
