@@ -100,5 +100,7 @@ def _samples(plan: Plan) -> None:
         raise PlanError("synthesis trains two networks against each other: choose the algorithm fedgan")
     if training.parts != "all":
         raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
+    if plan.probe is not None:
+        raise PlanError("[probe] measures updates of a classifier, and synthesis has none: remove [probe]")
     if training.optimiser != "adamw":
         raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')

@@ -145,6 +145,7 @@ GAN = {"model": {"name": "dcgan"}, "algorithm": {"name": "fedgan"}, "task": {"na
         ({"algorithm": tiny.DPSGD}, "dpsgd bounds what one image does"),
         ({"training": {"optimiser": "sgd"}}, "trains with Adam"),
         ({"training": {**ADAM, "parts": "head"}}, "no head to train alone"),
+        ({"probe": {"share": 0.1}}, "synthesis has none: remove"),
     ],
 )
 def test_parts_of_a_plan_that_do_not_fit_are_refused(changes: dict[str, Any], words: str) -> None:
