@@ -10,11 +10,11 @@ import tiny
 from rigged import Memory, run
 
 from wardround.checker import RULES
-from wardround.core.update import Tensors
+from wardround.core.update import Tensors, without_group
 from wardround.errors import PlanError
 from wardround.rounds.coordinator import Coordinator
 from wardround.rounds.record import RoundRecord
-from wardround.rounds.screening import without_screens
+from wardround.rounds.screening import GROUP
 from wardround.study.build import sites_of
 from wardround.study.spec import parse
 
@@ -98,6 +98,6 @@ def test_screens_remember_over_a_stop(tmp_path: Path) -> None:
     assert judged(resumed) == judged(whole)
     forgetful = Memory()
     forgetful.records = list(stopped.records)
-    forgetful.state = without_screens(stopped.state or {})
+    forgetful.state = without_group(stopped.state or {}, GROUP)
     Coordinator(plan, tiny.fabric(plan, tmp_path / "stopped"), forgetful).run()
     assert judged(forgetful) != judged(whole)

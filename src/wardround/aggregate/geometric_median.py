@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wardround.aggregate.mean import WEIGHTINGS
+from wardround.aggregate.weighting import Weighed
 from wardround.checker import Combiner, View, Weights
 from wardround.core.geometry import centred_products, weighted_sum
 from wardround.core.update import Aggregate, Update
-from wardround.errors import PlanError
 
 _SMOOTHING = 1e-6
 _MOST_STEPS = 200
@@ -19,7 +18,7 @@ _ENOUGH = 1e-10
 
 
 @dataclass(frozen=True)
-class GeometricMedian:
+class GeometricMedian(Weighed):
     """RFA: the geometric median by the smoothed Weiszfeld algorithm (Pillutla et al. 2022, arXiv:1912.13445).
 
     Distances shorter than a millionth of the longest count as that. All steps are taken on the inner products of every
@@ -32,19 +31,11 @@ class GeometricMedian:
 
     weighting: str = "uniform"
 
-    def __post_init__(self) -> None:
-        if self.weighting not in WEIGHTINGS:
-            raise PlanError(f"aggregator weighting = {self.weighting!r} is not one of {', '.join(WEIGHTINGS)}")
-
     @property
     def combiner(self) -> Combiner:
         """It needs each update."""
         weights = Weights.REPORTED if self.weighting == "examples" else Weights.PUBLIC
         return Combiner("geometric_median", View.EACH, weights, heeds_trust=True)
-
-    def share(self, num_examples: int) -> float:
-        """Return the weight of the update of a site with that many training examples."""
-        return float(num_examples) if self.weighting == "examples" else 1.0
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sum the updates with the weights that the last step gave them; all of the round are held at once."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from wardround.aggregate.weighting import Uniform
 from wardround.checker import Combiner, View, Weights
 from wardround.core.geometry import centred_products, squared_distances, weighted_sum
 from wardround.core.update import Aggregate, Update
@@ -15,7 +16,7 @@ from wardround.errors import PlanError
 
 
 @dataclass(frozen=True)
-class Krum:
+class Krum(Uniform):
     """The one update whose neighbours are nearest (Blanchard et al. 2017, Machine Learning with Adversaries, NeurIPS).
 
     The score of an update is the sum of its squared distances to its ``n - malicious - 2`` nearest neighbours; the
@@ -33,18 +34,9 @@ class Krum:
             raise PlanError(f"aggregator malicious = {self.malicious}: give 1 or more, or choose mean")
 
     @property
-    def weighting(self) -> str:
-        """Every site counts once, or not at all."""
-        return "uniform"
-
-    @property
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
         return Combiner(self.name, View.EACH, Weights.PUBLIC, 2 * self.malicious + 3)
-
-    def share(self, num_examples: int) -> float:
-        """Return 1: every site that is chosen counts once."""
-        return 1.0
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sum the chosen updates; all of the round are held at once. Of too few, an empty sum of weight 0."""

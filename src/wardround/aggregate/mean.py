@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.aggregate.weighting import Weighed
 from wardround.checker import Combiner, View, Weights
 from wardround.core.update import Aggregate, Update
-from wardround.errors import PlanError
-
-WEIGHTINGS = ("examples", "uniform")
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Weighed):
     """Sum of updates, each times its weight (McMahan et al. 2017, arXiv:1602.05629, algorithm 1).
 
     A screen that trusts a site by halves halves its weight.
@@ -26,19 +24,11 @@ class Mean:
 
     weighting: str = "examples"
 
-    def __post_init__(self) -> None:
-        if self.weighting not in WEIGHTINGS:
-            raise PlanError(f"aggregator weighting = {self.weighting!r} is not one of {', '.join(WEIGHTINGS)}")
-
     @property
     def combiner(self) -> Combiner:
         """It needs no more than the sum; its weights may be what sites report."""
         weights = Weights.REPORTED if self.weighting == "examples" else Weights.PUBLIC
         return Combiner("mean", View.SUM, weights, heeds_trust=True)
-
-    def share(self, num_examples: int) -> float:
-        """Return the weight of the update of a site with that many training examples."""
-        return float(num_examples) if self.weighting == "examples" else 1.0
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sum `updates` in the order in which they come, holding one of them at a time.

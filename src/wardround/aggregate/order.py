@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.aggregate.selection import sort_rows
+from wardround.aggregate.weighting import Uniform
 from wardround.checker import Combiner, View, Weights
 from wardround.core.update import Aggregate, Update
 from wardround.errors import PlanError
@@ -17,25 +18,16 @@ _BLOCK_VALUES = 2**14
 
 
 @dataclass(frozen=True)
-class Median:
+class Median(Uniform):
     """The middle update of each coordinate, or the mean of the two middle ones (Yin et al. 2018, arXiv:1803.01498).
 
     Every site counts once, whatever its number of examples.
     """
 
     @property
-    def weighting(self) -> str:
-        """Every site counts once."""
-        return "uniform"
-
-    @property
     def combiner(self) -> Combiner:
         """It needs each update."""
         return Combiner("median", View.EACH, Weights.PUBLIC)
-
-    def share(self, num_examples: int) -> float:
-        """Return 1: every site counts once."""
-        return 1.0
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sort, and sum what is in the middle; all updates of the round are held at once."""
@@ -44,7 +36,7 @@ class Median:
 
 
 @dataclass(frozen=True)
-class TrimmedMean:
+class TrimmedMean(Uniform):
     """The mean of each coordinate without its largest and its smallest values (Yin et al. 2018, arXiv:1803.01498).
 
     Every site counts once, whatever its number of examples.
@@ -60,18 +52,9 @@ class TrimmedMean:
             raise PlanError(f"aggregator trim = {self.trim} leaves nothing out: give 1 or more, or choose mean")
 
     @property
-    def weighting(self) -> str:
-        """Every site counts once."""
-        return "uniform"
-
-    @property
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
         return Combiner("trimmed_mean", View.EACH, Weights.PUBLIC, 2 * self.trim + 1)
-
-    def share(self, num_examples: int) -> float:
-        """Return 1: every site counts once."""
-        return 1.0
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sort, and sum what is left; all updates of the round are held at once.

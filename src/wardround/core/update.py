@@ -93,6 +93,11 @@ def in_group(tensors: Tensors, group: str) -> dict[str, np.ndarray]:
     return {f"{group}/{name}": value for name, value in tensors.items()}
 
 
+def without_group(tensors: Tensors, group: str) -> dict[str, np.ndarray]:
+    """Return `tensors` but the members of ``group/…``."""
+    return {name: value for name, value in tensors.items() if not name.startswith(f"{group}/")}
+
+
 def is_vote(name: str) -> bool:
     """Whether a tensor of that name holds votes; see `VOTES`."""
     return name.startswith(VOTES + "/")

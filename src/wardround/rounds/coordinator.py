@@ -12,7 +12,7 @@ from typing import Any
 from wardround.algorithms import Algorithm
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Tensors
+from wardround.core.update import Tensors, without_group
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError, RunError, WireError
 from wardround.fabric.base import Fabric
@@ -29,7 +29,8 @@ from wardround.rounds.plan import Plan
 from wardround.rounds.probing import Probable, Probing
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
-from wardround.rounds.screening import Screening, without_screens
+from wardround.rounds.screening import GROUP as SCREEN
+from wardround.rounds.screening import Screening
 from wardround.rounds.server import BlindServer, OpenServer, Server
 from wardround.rounds.spent import SpentSoFar, spent_by
 from wardround.rounds.split.between import Between
@@ -193,7 +194,7 @@ class Coordinator:
     def _server(
         self, algorithm: Algorithm, start: Tensors, kept: Tensors | None, records: Sequence[RoundRecord]
     ) -> Server:
-        state, initial = start if kept is None else without_screens(kept), digest_of(start)
+        state, initial = start if kept is None else without_group(kept, SCREEN), digest_of(start)
         if not self.plan.pipeline.opens_at_sites:
             scheme = self._scheme() if self.plan.pipeline.sums_frames else None
             return OpenServer(self.plan, algorithm.server, scheme, state)

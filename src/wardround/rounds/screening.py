@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wardround.core.context import RoundContext
-from wardround.core.update import Tensors, Update, in_group, of_group
+from wardround.core.update import Tensors, Update, in_group, of_group, without_group
 from wardround.rounds.probing import Probing
 from wardround.screen import Case, Screen, Verdict
 
@@ -49,8 +49,7 @@ class Screening:
         group = f"{GROUP}/{place}"
         probe = self._probing.probe(ctx, weights) if self._probing and screen.combiner.asks_probe else None
         judgement = screen.judge(Case(held, ctx, of_group(self.state, group), weights, probe))
-        self.state = {n: v for n, v in self.state.items() if not n.startswith(f"{group}/")}
-        self.state |= in_group(judgement.memory, group)
+        self.state = without_group(self.state, group) | in_group(judgement.memory, group)
         for site, verdict in judgement.verdicts.items():
             self._enter(site, screen.combiner.name, verdict)
         return [
@@ -75,8 +74,3 @@ class Screening:
     def refused(self) -> Mapping[str, str]:
         """Site -> why its update was left out of the round."""
         return {site: said["reason"] for site, said in self.verdicts.items() if not said["trust"]}
-
-
-def without_screens(state: Tensors) -> Tensors:
-    """Return the server's part of what a journal kept."""
-    return {name: value for name, value in state.items() if not name.startswith(f"{GROUP}/")}

@@ -16,6 +16,8 @@ from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
 
 HEAD = "head"
+LOWEST, HIGHEST = -2.0, 2.0
+"""Black and white as networks are fed them; see `to_input`."""
 _KEPT_BLOCKS = 4
 
 

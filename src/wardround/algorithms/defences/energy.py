@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-LOW, HIGH = -2.0, 2.0
-"""Black and white, as networks are fed them; see `tasks.inputs.to_input`."""
+from wardround.tasks.inputs import HIGHEST, LOWEST
 
 _HALVINGS = 30
 _LARGEST = 64.0
@@ -18,16 +17,16 @@ def disguised(images: torch.Tensor, noise: torch.Tensor, rms: float) -> torch.Te
     the same squared error, however many of their pixels were cut off. The PSNR of the result is ``-20 log10(rms)``.
 
     Args:
-        images: float ``(B, C, H, W)`` in ``[LOW, HIGH]``.
+        images: float ``(B, C, H, W)`` in ``[LOWEST, HIGHEST]``.
         noise: the same shape; only its direction counts. Noise of zeros changes nothing.
         rms: root mean square of the change, as a share of the range of pixels.
 
     Returns:
-        The same shape, in ``[LOW, HIGH]``. Where even large noise cannot change an image that much (it is black and
-        the noise negative), it is changed as much as it can be.
+        The same shape, in ``[LOWEST, HIGHEST]``. Where even large noise cannot change an image that much (it is black
+        and the noise negative), it is changed as much as it can be.
     """
     scale = noise.pow(2).mean((1, 2, 3), keepdim=True).sqrt().clamp_min(torch.finfo(noise.dtype).tiny)
-    unit = noise / scale * (HIGH - LOW)
+    unit = noise / scale * (HIGHEST - LOWEST)
     low = torch.zeros_like(scale)
     high = torch.full_like(scale, _LARGEST * rms)
     for _ in range(_HALVINGS):
@@ -39,8 +38,8 @@ def disguised(images: torch.Tensor, noise: torch.Tensor, rms: float) -> torch.Te
 
 def rms_of(change: torch.Tensor) -> torch.Tensor:
     """Return each image's root mean square change ``(B, 1, 1, 1)``, as a share of the range of pixels."""
-    return change.pow(2).mean((1, 2, 3), keepdim=True).sqrt() / (HIGH - LOW)
+    return change.pow(2).mean((1, 2, 3), keepdim=True).sqrt() / (HIGHEST - LOWEST)
 
 
 def _cut(images: torch.Tensor) -> torch.Tensor:
-    return images.clamp(LOW, HIGH)
+    return images.clamp(LOWEST, HIGHEST)

@@ -20,12 +20,11 @@ from torch import nn
 from wardround.attacks.cut.observation import CutObservation
 from wardround.attacks.inversion.priors import total_variation
 from wardround.metrics.image_quality import psnr_db, ssim
+from wardround.tasks.inputs import HIGHEST, LOWEST
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 """Images ``(B, C, H, W)`` -> what a site would send for them, noise included."""
 
-LOWEST, HIGHEST = -2.0, 2.0
-"""Range of what networks here are fed; see `tasks.inputs.to_input`."""
 _LAST = 16
 
 

@@ -11,13 +11,12 @@ import torch
 from torch import nn
 
 from wardround.algorithms.defences import Batch, Defence, Scene
-from wardround.algorithms.defences.energy import HIGH, LOW
 from wardround.algorithms.defences.spectrum import covariances
 from wardround.attacks.inversion.cleanup import CleanUp
 from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
 from wardround.tasks import Task
-from wardround.tasks.inputs import to_input
+from wardround.tasks.inputs import HIGHEST, LOWEST, to_input
 
 STEPS, BATCH, RATE = 300, 16, 3e-3
 _TINY = 1e-9
@@ -55,7 +54,7 @@ def pairs_behind(defence: Defence, task: Task, network: nn.Module, images: Label
         rows = np.arange(first, min(first + BATCH, len(images)))
         batch = Batch(tuple(rows.tolist()), to_input(images.fed(rows)), task.targets(images, rows))
         blocks.append(running.disguise(batch))
-    seen = ((torch.cat(blocks) - LOW) / (HIGH - LOW)).clamp(0, 1)
+    seen = ((torch.cat(blocks) - LOWEST) / (HIGHEST - LOWEST)).clamp(0, 1)
     clean = images.batch(np.arange(len(images))).astype(np.float32) / 255
     return Pairs(clean, np.ascontiguousarray(seen.permute(0, 2, 3, 1).numpy()))
 

@@ -12,7 +12,7 @@ import torch
 
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
-from wardround.core.update import Aggregate, Tensors, Update, all_finite, in_group, of_group
+from wardround.core.update import Aggregate, Tensors, Update, all_finite, in_group, of_group, without_group
 from wardround.errors import RunError, WireError
 from wardround.rounds.digests import digest_of
 from wardround.rounds.plan import Plan
@@ -95,7 +95,7 @@ class BodyHost:
         self._shared: Trainee | None = None
         self._saved: tuple[str, Any] | None = None
         kept = store.read(last_round)
-        self._state = _without(kept, "optimiser") or body.server.start(weights_of(self._network))
+        self._state = without_group(kept, "optimiser") or body.server.start(weights_of(self._network))
         self._optimisers = of_group(kept, "optimiser")
 
     @property
@@ -240,7 +240,3 @@ class BodyHost:
         if site not in self._seats:
             raise WireError("the site trains outside of a round")
         return self._seats[site]
-
-
-def _without(tensors: Tensors, group: str) -> dict[str, np.ndarray]:
-    return {name: value for name, value in tensors.items() if not name.startswith(f"{group}/")}

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.algorithms.defences import Batch, Defence, GaussianImages, MatchedNoise, Scene
-from wardround.algorithms.defences.energy import HIGH, LOW, disguised, rms_of
+from wardround.algorithms.defences.energy import disguised, rms_of
 from wardround.algorithms.defences.pixels import shuffled
 from wardround.algorithms.defences.secret import KEY, KEY_BYTES, Secret
 from wardround.algorithms.defences.spectrum import Spectrum, covariances
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
+from wardround.tasks.inputs import HIGHEST, LOWEST
 
 AT = DefenceContract()
 
@@ -38,15 +39,17 @@ def noise(defence: Defence, row: int) -> np.ndarray:
 @given(rms=st.floats(0.01, 0.3), seed=st.integers(0, 99))
 def test_the_change_has_the_energy_that_was_asked_for_after_the_cut(rms: float, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    true = (torch.rand((2, 3, 8, 8), generator=rng) * 6 - 3).clamp(LOW, HIGH)  # a third of the pixels are at an end
+    true = (torch.rand((2, 3, 8, 8), generator=rng) * 6 - 3).clamp(
+        LOWEST, HIGHEST
+    )  # a third of the pixels are at an end
     noise = torch.randn((2, 3, 8, 8), generator=rng)
     found = disguised(true, noise, rms)
-    assert LOW <= found.min() <= found.max() <= HIGH
+    assert LOWEST <= found.min() <= found.max() <= HIGHEST
     assert rms_of(found - true).flatten().tolist() == pytest.approx([rms, rms], rel=1e-4)
 
 
 def test_what_cannot_be_changed_that_much_is_changed_as_much_as_it_can_be() -> None:
-    black, darker = torch.full((1, 1, 4, 4), LOW), -torch.ones((1, 1, 4, 4))
+    black, darker = torch.full((1, 1, 4, 4), LOWEST), -torch.ones((1, 1, 4, 4))
     assert torch.equal(disguised(black, darker, 0.1), black)
     assert torch.equal(disguised(black, torch.zeros_like(black), 0.1), black)
 
