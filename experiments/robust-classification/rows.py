@@ -9,8 +9,9 @@ from wardround.study.spec import parse
 
 ROUNDS = 16
 RATE = 0.5
-SEEDS = (41, 42, 43)
+SEEDS = (51, 52, 53, 54, 55)
 CALIBRATION_SEEDS = (1, 2, 3, 4, 5, 6)
+CALIBRATION = "other classes"
 SITES: dict[str, tuple[str, ...]] = {
     "iid": ("site-2", "site-5"),
     "dirichlet": ("site-2", "site-5"),
@@ -23,6 +24,8 @@ DEALT: dict[str, dict[str, Any]] = {
     "real": {"by": "natural"},
 }
 VICTIMS = {"source": "nv", "target": "mel"}
+OTHER_VICTIMS = {"source": "bkl", "target": "bcc"}
+"""Keratoses taught as carcinomas: the attack on which the e-detector's settings were chosen, and no row of a table."""
 UNIFORM = {"weighting": "uniform"}
 PROBE = {"share": 0.05}
 
@@ -53,7 +56,10 @@ def defences(count: int) -> dict[str, dict[str, Any]]:
 
 
 def attacks(by: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what malicious sites do: all teach nevi as melanomas; one replaces the model, on equal sites only."""
+    """Return what malicious sites do: nevi, or marked images, are taught as melanomas.
+
+    One site replaces the model, on equal sites only.
+    """
     pair, one = list(SITES[by]), list(SITES[by][:1])
     replacement = [
         {"kind": "label_flip", "sites": one, **VICTIMS},
@@ -67,6 +73,15 @@ def attacks(by: str) -> dict[str, list[dict[str, Any]]]:
             {"kind": "label_flip", "sites": pair, **VICTIMS},
             {"kind": "scale", "sites": pair, "times": 5.0},
             {"kind": "lie", "sites": pair},
+        ],
+        "trigger": [
+            {"kind": "trigger", "sites": pair, "target": VICTIMS["target"]},
+            {"kind": "scale", "sites": pair, "times": 5.0},
+            {"kind": "lie", "sites": pair},
+        ],
+        CALIBRATION: [
+            {"kind": "label_flip", "sites": pair, **OTHER_VICTIMS},
+            {"kind": "scale", "sites": pair, "times": 4.0},
         ],
     }
 

@@ -19,7 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rows import CALIBRATION_SEEDS, DEALT, SEEDS, VICTIMS, attacks, defences, plan_of
+import numpy as np
+from rows import CALIBRATION, CALIBRATION_SEEDS, DEALT, SEEDS, VICTIMS, attacks, defences, plan_of
 
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
@@ -31,27 +32,25 @@ from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan
 
 FLAGGED = 0.5
-"""A site counts as flagged in a round in which less than this part of its weight is left to it."""
+"""A site counts as flagged in a round in which it has less than this part of the trust that the median site has."""
 Row = tuple[str, str, str, int]
-PLAIN, OURS = "mean", "e-detector"
+OURS = "e-detector"
 
 
 def table() -> Iterator[Row]:
-    """Yield what the table needs, what matters most first, so that a run that is stopped leaves whole columns."""
-    names = [name for name in defences(1) if name not in (PLAIN, OURS)]
-    for chosen in ([PLAIN, OURS], names):
-        for attack in ("x5, lying", "benign", "flip", "replacement"):
-            for seed in SEEDS:
-                for by in DEALT:
-                    if attack in attacks(by):
-                        yield from ((by, attack, defence, seed) for defence in chosen)
+    """Yield what the table needs, seed by seed, so that a run that is stopped leaves whole tables of fewer seeds."""
+    for seed in SEEDS:
+        for by in DEALT:
+            for attack in attacks(by):
+                if attack != CALIBRATION:
+                    yield from ((by, attack, defence, seed) for defence in defences(1))
 
 
 def calibration() -> Iterator[Row]:
     """Yield runs of the e-detector with seeds of their own."""
     for seed in CALIBRATION_SEEDS:
         for by in DEALT:
-            for attack in ("benign", "flip"):
+            for attack in ("benign", CALIBRATION):
                 yield by, attack, OURS, seed
 
 
@@ -90,28 +89,34 @@ def measured(row: Row, root: Path) -> dict[str, Any]:
     return {
         **said,
         **{name: pooled[name] for name in ("auc", "auc_malignant", "balanced_accuracy")},
-        "success": success(summary, culprits),
+        "success": success(summary),
         **_flags(records, culprits, min((one.from_round for one in plan.attacks or ()), default=0)),
         "most_log_evidence": _most(records, culprits),
         "cpu_s": round(time.process_time() - began, 2),
     }
 
 
-def success(summary: Mapping[str, Any], culprits: set[str]) -> float:
-    """Return the share of the honest sites' nevi that are taken for melanomas: what every attack here wants."""
+def success(summary: Mapping[str, Any]) -> float:
+    """Return the share of the attack's victims, test images of honest sites, that are taken for its target.
+
+    Without an attack: the share of nevi that are taken for melanomas.
+    """
+    if summary.get("attacks"):
+        return float(summary["attacks"][0]["success"])
     source, target = (summary["classes"].index(VICTIMS[which]) for which in ("source", "target"))
-    rows = [counts[source] for site, counts in summary["confusion"].items() if site not in culprits]
+    rows = [counts[source] for counts in summary["confusion"].values()]
     return float(sum(row[target] for row in rows) / sum(sum(row) for row in rows))
 
 
 def _flags(records: list[Any], culprits: set[str], since: int) -> dict[str, int]:
     found = {"honest": 0, "honest_flagged": 0, "malicious": 0, "malicious_flagged": 0}
     for record in records:
-        for site in record.cohort:
-            attacking = site in culprits and record.round >= since
-            who = "malicious" if attacking else "honest"
+        trust = {site: record.judged.get(site, {}).get("trust", 1.0) for site in record.cohort}
+        least = FLAGGED * float(np.median(list(trust.values())))
+        for site, left in trust.items():
+            who = "malicious" if site in culprits and record.round >= since else "honest"
             found[who] += 1
-            found[f"{who}_flagged"] += record.judged.get(site, {}).get("trust", 1.0) < FLAGGED
+            found[f"{who}_flagged"] += left < least or not left
     return found
 
 

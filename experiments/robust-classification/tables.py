@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from rows import DEALT, SEEDS, attacks, defences
-from run import OURS, PLAIN
+from run import OURS
 from scipy.stats import t as student
 
 HERE = Path(__file__).resolve().parent
+PLAIN = "mean"
 Lines = list[dict[str, Any]]
 
 

@@ -18,6 +18,8 @@ _OUT = "out"
 """Beside a site's abilities in the memory: whether it was left out."""
 _CEILING = 1.5
 """Largest logarithm of the evidence, in logarithms of an alarm."""
+_NORMAL = 1.4826
+"""Standard deviation of normal numbers, in median absolute deviations."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,19 @@ class EDetector:
 
     Updates are shortened to the median norm of the round, so that none gains by being long. Each is then tried on the
     model: the coordinator measures on its own images what it does to each ability of the model (`Harm`). What the state
-    of the model does to all sites alike is taken off: the harm of the median site. For every site and ability, an
-    excess beyond `allowance` multiplies the evidence, a smaller one divides it:
+    of the model does to all sites alike is taken off, the harm of the median site, and what is left is measured in the
+    spread of the round's sites (1.4826 times the median absolute excess), so that unlike hospitals, who differ much,
+    have to differ more. For every site and ability, an excess beyond `allowance` multiplies the evidence, a smaller one
+    divides it:
 
         excess = harm - median harm of the round's sites
-        z = (excess - allowance) / sqrt(deviation^2 + fluctuation^2)
-        evidence <- max(evidence, 1) exp(bet z - bet^2 / 2)
+        z = min(excess / sqrt(spread^2 + deviation^2 + fluctuation^2), most)
+        evidence <- max(evidence, 1) exp(bet (z - allowance) - bet^2 / 2)
 
     A site is left out once the mean of its evidence over the abilities is ``1 / false_alarms`` or more, until it is 1
     or less: without its poison the others have nothing to make good, and its excess is smaller while it is out. If the
-    excess of an honest site has a mean of at most `allowance`, given all rounds before, and tails no heavier than
-    normal ones of that deviation, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more:
+    z of an honest site has a mean of at most `allowance`, given all rounds before, and tails no heavier than those of a
+    standard normal number, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more:
     an e-detector of the CUSUM kind, and a mean of e-detectors is one, however they depend on each other (Shin, Ramdas
     and Rinaldo 2024, arXiv:2203.03532, sections 2 and 3). Fewer than half of the sites may attack; how many is not
     asked. A site that was accused wrongly comes back as its evidence falls; so that this takes rounds and not ages, its
@@ -46,23 +50,24 @@ class EDetector:
 
     Attributes:
         false_alarms: for each site and round, in (0, 1).
-        allowance: excess of an honest site in the mean, in the unit of the harms (for a classifier, see
-            `pairwise_harms`): unlike hospitals need more.
-        fluctuation: standard deviation of an honest site's excess from round to round, beyond what follows from the
-            number of the coordinator's images; > 0.
+        allowance: z of an honest site in the mean; hospitals that are unlike each other in more ways need more.
+        fluctuation: least standard deviation of an excess, in the unit of the harms (for a classifier, nats of a
+            class's loss); > 0.
         bet: weight of one deviation, > 0; smaller ones are slower and surer.
+        most: largest z that one round can bring, above `allowance`.
     """
 
     false_alarms: float = 0.001
-    allowance: float = 1.2
-    fluctuation: float = 0.5
-    bet: float = 2.0
+    allowance: float = 1.75
+    fluctuation: float = 0.02
+    bet: float = 1.0
+    most: float = 5.0
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms < 1 or not 0 < self.bet < math.inf:
             raise PlanError("e_detector needs false_alarms in (0, 1) and a bet above 0")
-        if not 0 <= self.allowance < math.inf or not 0 < self.fluctuation < math.inf:
-            raise PlanError("e_detector needs an allowance of 0 or more and a fluctuation above 0")
+        if not 0 <= self.allowance < self.most < math.inf or not 0 < self.fluctuation < math.inf:
+            raise PlanError("e_detector needs an allowance of 0 or more, most above it and a fluctuation above 0")
 
     @property
     def combiner(self) -> Combiner:
@@ -82,37 +87,48 @@ class EDetector:
         updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
         measured = [case.probe.harms(update.tensors) for update in updates]
         verdicts, memory = {}, dict(case.memory)
-        for update, length, harms in zip(updates, lengths, _excess(measured), strict=True):
-            logs = {name: self._weighed(update.site, name, harm, case, len(harms)) for name, harm in harms.items()}
+        for update, length, far in zip(updates, lengths, self._standardised(measured), strict=True):
+            logs = {name: self._weighed(update.site, name, z, case, len(far)) for name, z in far.items()}
             memory |= {_key(update.site, name): np.array(value, np.float64) for name, value in logs.items()}
             total = _mean_evidence(logs)
             was_out = float(case.memory.get(_key(update.site, _OUT), np.zeros(()))) > 0
             out = total >= self._alarm or (was_out and total > 0)
             memory[_key(update.site, _OUT)] = np.array(float(out), np.float64)
-            verdicts[update.site] = self._verdict(total, out, logs, harms, bounded(length, most))
+            verdicts[update.site] = self._verdict(total, out, logs, far, bounded(length, most))
         return Judgement(verdicts, updates, memory)
 
     @property
     def _alarm(self) -> float:
         return -math.log(self.false_alarms)
 
-    def _weighed(self, site: str, ability: str, harm: Harm, case: Case, abilities: int) -> float:
+    def _standardised(self, measured: Sequence[Mapping[str, Harm]]) -> list[dict[str, float]]:
+        """Return z of each ability, site by site."""
+        found: list[dict[str, float]] = [{} for _ in measured]
+        for name in measured[0] if measured else ():
+            sizes = np.array([harms[name].size for harms in measured])
+            excess = sizes - np.median(sizes)
+            spread = _NORMAL * float(np.median(np.abs(excess)))
+            for mine, value, harms in zip(found, excess, measured, strict=True):
+                mine[name] = min(value / math.hypot(spread, harms[name].deviation, self.fluctuation), self.most)
+        return found
+
+    def _weighed(self, site: str, ability: str, z: float, case: Case, abilities: int) -> float:
         """Return the logarithm of the evidence against a site, for one ability, after this round."""
         before = float(case.memory.get(_key(site, ability), np.zeros(())))
-        far = (harm.size - self.allowance) / math.hypot(harm.deviation, self.fluctuation)
-        return min(max(before, 0.0) + self.bet * far - self.bet**2 / 2, _CEILING * self._alarm + math.log(abilities))
+        after = max(before, 0.0) + self.bet * (z - self.allowance) - self.bet**2 / 2
+        return min(after, _CEILING * self._alarm + math.log(abilities))
 
     def _verdict(
-        self, total: float, out: bool, logs: Mapping[str, float], harms: Mapping[str, Harm], length: Verdict
+        self, total: float, out: bool, logs: Mapping[str, float], far: Mapping[str, float], length: Verdict
     ) -> Verdict:
         worst = max(logs, key=lambda name: logs[name], default="")
         if not worst:
             return length
-        evidence = {**length.evidence, "log evidence": total, "worst excess": harms[worst].size}
+        evidence = {**length.evidence, "log evidence": total, "worst excess": far[worst]}
         if not out:
             return Verdict(1.0, length.reason, evidence)
         reason = (
-            f"the evidence that it spoils {worst} is {math.exp(total):.3g} to 1 (excess now {harms[worst].size:.3f})"
+            f"the evidence that it spoils {worst} is {math.exp(total):.3g} to 1 (excess now {far[worst]:.1f} spreads)"
         )
         return Verdict(0.0, reason, evidence)
 
@@ -121,13 +137,6 @@ def _mean_evidence(logs: Mapping[str, float]) -> float:
     """Return the logarithm of the mean of the evidence; 0 where there is none."""
     top = max(logs.values(), default=0.0)
     return top + math.log(sum(math.exp(value - top) for value in logs.values()) / len(logs)) if logs else 0.0
-
-
-def _excess(measured: Sequence[Mapping[str, Harm]]) -> list[dict[str, Harm]]:
-    """Return the harms of each site less those of the median site."""
-    names = measured[0] if measured else ()
-    middle = {name: float(np.median([harms[name].size for harms in measured])) for name in names}
-    return [{n: Harm(harm.size - middle[n], harm.deviation) for n, harm in harms.items()} for harms in measured]
 
 
 def _key(site: str, ability: str) -> str:

@@ -17,9 +17,9 @@ from wardround.data.images import LabelledImages
 from wardround.data.prepare import Decoding
 from wardround.data.sites import SiteData
 from wardround.errors import PlanError
+from wardround.metrics.class_losses import class_harms
 from wardround.metrics.clinical import Predictions
 from wardround.metrics.measures import ClassMeasures
-from wardround.metrics.pairs import pairwise_harms
 from wardround.tasks.base import EVALUATION_BATCH, Network, batches, fresh
 from wardround.tasks.inputs import trained_part
 from wardround.tasks.models import ModelSpec
@@ -108,8 +108,8 @@ class Classification:
         return Predictions(np.concatenate(parts), images.labels, images.groups, self.classes, self.malignant)
 
     def harms(self, before: Predictions, after: Predictions) -> dict[str, tuple[float, float]]:
-        """Return which two classes the change of the network turns round; see `rounds.probing.Probable`."""
-        return pairwise_harms(before, after)
+        """Return what the change of the network costs each class; see `rounds.probing.Probable`."""
+        return class_harms(before, after)
 
     def pictures(self, network: nn.Module, images: LabelledImages) -> dict[str, np.ndarray]:
         """Return nothing."""

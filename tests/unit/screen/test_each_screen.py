@@ -170,6 +170,31 @@ def test_an_e_detector_finds_the_liar_from_what_it_measures_and_lets_it_come_bac
     assert left_out(found[-1]) == set()
 
 
+@dataclass(frozen=True)
+class UnlikeProbe:
+    """What an update does is written in it: one number of its own."""
+
+    def harms(self, change: Tensors) -> Mapping[str, Harm]:
+        return {"everything": Harm(float(change["net/b"][0]), 0.01)}
+
+    def taught(self) -> Tensors:
+        return {}
+
+
+@pytest.mark.parametrize(("apart", "found"), [(0.02, {"site-7"}), (0.5, set())])
+def test_what_stands_out_among_like_sites_does_not_among_unlike_ones(apart: float, found: set[str]) -> None:
+    sizes = [*(apart * np.linspace(-1, 1, 7)), 0.6]
+    updates = [
+        replace(each, tensors={**each.tensors, "net/b": np.full(7, size, np.float32)})
+        for each, size in zip(cohort(), sizes, strict=True)
+    ]
+    memory: Tensors = {}
+    for index in range(6):
+        judgement = EDetector().judge(replace(case(updates, memory, index), probe=UnlikeProbe()))
+        memory = judgement.memory
+    assert left_out(judgement) == found
+
+
 def test_it_shortens_what_is_long() -> None:
     updates = EDetector().judge(case([*cohort(7), update(7, size=50.0)])).updates
     assert updates is not None
@@ -187,13 +212,13 @@ def marked(each: Update) -> Update:
 
 @dataclass(frozen=True)
 class NoisyProbe:
-    """Three honest sites whose excess is the allowance on average, the worst that the claim covers."""
+    """Three of eight honest sites whose z is the allowance on average, the worst that the claim covers."""
 
     rng: np.random.Generator
 
     def harms(self, change: Tensors) -> Mapping[str, Harm]:
         edge = change["net/b"][0] < 0
-        sizes = 1.2 + self.rng.normal(0, np.hypot(0.5, 0.3), 3) if edge else np.zeros(3)
+        sizes = np.hypot(0.3, 0.02) * (1.75 + self.rng.normal(size=3)) if edge else np.zeros(3)
         return {name: Harm(float(size), 0.3) for name, size in zip("abc", sizes, strict=True)}
 
     def taught(self) -> Tensors:
@@ -234,6 +259,7 @@ def test_alarms_of_honest_sites_at_the_edge_of_the_allowance_come_no_oftener_tha
         lambda: CalibratedFedDetect(floor=0.0),
         lambda: EDetector(false_alarms=0.0),
         lambda: EDetector(allowance=-0.1),
+        lambda: EDetector(most=1.0),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong: object) -> None:
