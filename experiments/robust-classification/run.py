@@ -57,7 +57,7 @@ def calibration() -> Iterator[Row]:
 def benign(count: int) -> Iterator[Row]:
     """Yield runs without an attack, a third for each way of dealing."""
     for index in range(count):
-        yield tuple(DEALT)[index % len(DEALT)], "benign", OURS, 2000 + index
+        yield tuple(DEALT)[index % len(DEALT)], "benign", OURS, 3000 + index
 
 
 @cache

@@ -10,16 +10,20 @@ import numpy as np
 
 from wardround.checker import Combiner, View
 from wardround.core.geometry import clipped, norm
+from wardround.core.update import Tensors
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
 from wardround.screen.clipping import bounded, median_of
 
 _OUT = "out"
 """Beside a site's abilities in the memory: whether it was left out."""
+_EVIDENCE, _SUM, _ROUNDS = range(3)
+"""Places in what is kept of a site's ability."""
+_NOTHING = np.zeros(3)
+_FIRST_ROUNDS = 3
+"""Rounds that the first guess, lasting differences of spread 1, counts for."""
 _CEILING = 1.5
-"""Largest logarithm of the evidence, in logarithms of an alarm."""
-_NORMAL = 1.4826
-"""Standard deviation of normal numbers, in median absolute deviations."""
+"""Largest logarithm of the mean evidence, in logarithms of an alarm."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +33,22 @@ class EDetector:
     Updates are shortened to the median norm of the round, so that none gains by being long. Each is then tried on the
     model: the coordinator measures on its own images what it does to each ability of the model (`Harm`). What the state
     of the model does to all sites alike is taken off, the harm of the median site, and what is left is measured in the
-    spread of the round's sites (1.4826 times the median absolute excess), so that unlike hospitals, who differ much,
-    have to differ more. For every site and ability, an excess beyond `allowance` multiplies the evidence, a smaller one
-    divides it:
+    spread of the round's sites. For every site and ability, what is beyond an allowance multiplies the evidence, what
+    is below divides it:
 
         excess = harm - median harm of the round's sites
-        z = min(excess / sqrt(spread^2 + deviation^2 + fluctuation^2), most)
-        evidence <- max(evidence, 1) exp(bet (z - allowance) - bet^2 / 2)
+        z = excess / sqrt(spread^2 + deviation^2 + fluctuation^2), within most
+        evidence <- max(evidence, 1) exp(bet (z - allowance - unlike lasting) - bet^2 / 2)
+
+    Spreads are 1.4826 times the median absolute difference to the median site: ``spread`` that of this round's harms,
+    ``lasting`` that of the sites' mean z over the rounds before, with three rounds of spread 1 to begin with. Among
+    hospitals that differ lastingly, who cost the model a class in every round because they have none of it, it takes
+    more to stand out; among equal ones differences average out, and a little that lasts is seen.
 
     A site is left out once the mean of its evidence over the abilities is ``1 / false_alarms`` or more, until it is 1
     or less: without its poison the others have nothing to make good, and its excess is smaller while it is out. If the
-    z of an honest site has a mean of at most `allowance`, given all rounds before, and tails no heavier than those of a
-    standard normal number, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more:
+    z of an honest site has a mean of at most the allowance, given all rounds before, and tails no heavier than those of
+    a standard normal number, the rounds until its first false alarm are ``1 / false_alarms`` in the mean or more:
     an e-detector of the CUSUM kind, and a mean of e-detectors is one, however they depend on each other (Shin, Ramdas
     and Rinaldo 2024, arXiv:2203.03532, sections 2 and 3). Fewer than half of the sites may attack; how many is not
     asked. A site that was accused wrongly comes back as its evidence falls; so that this takes rounds and not ages, its
@@ -50,24 +58,28 @@ class EDetector:
 
     Attributes:
         false_alarms: for each site and round, in (0, 1).
-        allowance: z of an honest site in the mean; hospitals that are unlike each other in more ways need more.
+        allowance: z of an honest site in the mean, among equal hospitals.
+        unlike: what is allowed beyond that, in spreads of the lasting differences; 0 or more.
         fluctuation: least standard deviation of an excess, in the unit of the harms (for a classifier, nats of a
             class's loss); > 0.
         bet: weight of one deviation, > 0; smaller ones are slower and surer.
-        most: largest z that one round can bring, above `allowance`.
+        most: largest size of z, above `allowance`: no round counts for more.
     """
 
     false_alarms: float = 0.001
-    allowance: float = 1.75
+    allowance: float = 2.0
+    unlike: float = 3.0
     fluctuation: float = 0.02
-    bet: float = 1.0
-    most: float = 5.0
+    bet: float = 0.75
+    most: float = 8.0
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms < 1 or not 0 < self.bet < math.inf:
             raise PlanError("e_detector needs false_alarms in (0, 1) and a bet above 0")
         if not 0 <= self.allowance < self.most < math.inf or not 0 < self.fluctuation < math.inf:
             raise PlanError("e_detector needs an allowance of 0 or more, most above it and a fluctuation above 0")
+        if not 0 <= self.unlike < math.inf:
+            raise PlanError("e_detector needs unlike = 0 or more")
 
     @property
     def combiner(self) -> Combiner:
@@ -87,14 +99,20 @@ class EDetector:
         updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
         measured = [case.probe.harms(update.tensors) for update in updates]
         verdicts, memory = {}, dict(case.memory)
+        allowed = self._allowances(case, measured)
         for update, length, far in zip(updates, lengths, self._standardised(measured), strict=True):
-            logs = {name: self._weighed(update.site, name, z, case, len(far)) for name, z in far.items()}
-            memory |= {_key(update.site, name): np.array(value, np.float64) for name, value in logs.items()}
-            total = _mean_evidence(logs)
-            was_out = float(case.memory.get(_key(update.site, _OUT), np.zeros(()))) > 0
+            site = update.site
+            ceiling = _CEILING * self._alarm + math.log(max(1, len(far)))
+            kept = {
+                name: self._weighed(case.memory.get(_key(site, name), _NOTHING), z, allowed[name], ceiling)
+                for name, z in far.items()
+            }
+            total = _mean_evidence([float(value[_EVIDENCE]) for value in kept.values()])
+            was_out = bool(case.memory.get(_key(site, _OUT), np.zeros(())))
             out = total >= self._alarm or (was_out and total > 0)
-            memory[_key(update.site, _OUT)] = np.array(float(out), np.float64)
-            verdicts[update.site] = self._verdict(total, out, logs, far, bounded(length, most))
+            memory |= {_key(site, name): value for name, value in kept.items()}
+            memory[_key(site, _OUT)] = np.array(float(out), np.float64)
+            verdicts[site] = self._verdict(total, out, kept, far, bounded(length, most))
         return Judgement(verdicts, updates, memory)
 
     @property
@@ -106,22 +124,31 @@ class EDetector:
         found: list[dict[str, float]] = [{} for _ in measured]
         for name in measured[0] if measured else ():
             sizes = np.array([harms[name].size for harms in measured])
-            excess = sizes - np.median(sizes)
-            spread = _NORMAL * float(np.median(np.abs(excess)))
+            excess, spread = sizes - np.median(sizes), _spread(sizes)
             for mine, value, harms in zip(found, excess, measured, strict=True):
-                mine[name] = min(value / math.hypot(spread, harms[name].deviation, self.fluctuation), self.most)
+                z = value / math.hypot(spread, harms[name].deviation, self.fluctuation)
+                mine[name] = max(-self.most, min(z, self.most))
         return found
 
-    def _weighed(self, site: str, ability: str, z: float, case: Case, abilities: int) -> float:
-        """Return the logarithm of the evidence against a site, for one ability, after this round."""
-        before = float(case.memory.get(_key(site, ability), np.zeros(())))
-        after = max(before, 0.0) + self.bet * (z - self.allowance) - self.bet**2 / 2
-        return min(after, _CEILING * self._alarm + math.log(abilities))
+    def _allowances(self, case: Case, measured: Sequence[Mapping[str, Harm]]) -> dict[str, float]:
+        """Return what each ability's z may be in the mean, by what sites differed in the rounds before."""
+        found = {}
+        for name in measured[0] if measured else ():
+            known = [case.memory.get(_key(site, name), _NOTHING) for site in case.sites]
+            rounds = np.array([value[_ROUNDS] for value in known])
+            means = np.array([value[_SUM] for value in known]) / np.maximum(rounds, 1)
+            heard = float(np.median(rounds))
+            lasting = (_FIRST_ROUNDS + heard * _spread(means)) / (_FIRST_ROUNDS + heard)
+            found[name] = self.allowance + self.unlike * lasting
+        return found
 
-    def _verdict(
-        self, total: float, out: bool, logs: Mapping[str, float], far: Mapping[str, float], length: Verdict
-    ) -> Verdict:
-        worst = max(logs, key=lambda name: logs[name], default="")
+    def _weighed(self, before: np.ndarray, z: float, allowed: float, ceiling: float) -> np.ndarray:
+        """Return what is kept of a site's ability after this round: log evidence, sum of z, rounds."""
+        after = max(before[_EVIDENCE], 0.0) + self.bet * (z - allowed) - self.bet**2 / 2
+        return np.array([min(after, ceiling), before[_SUM] + z, before[_ROUNDS] + 1], np.float64)
+
+    def _verdict(self, total: float, out: bool, kept: Tensors, far: Mapping[str, float], length: Verdict) -> Verdict:
+        worst = max(kept, key=lambda name: float(kept[name][_EVIDENCE]), default="")
         if not worst:
             return length
         evidence = {**length.evidence, "log evidence": total, "worst excess": far[worst]}
@@ -133,10 +160,15 @@ class EDetector:
         return Verdict(0.0, reason, evidence)
 
 
-def _mean_evidence(logs: Mapping[str, float]) -> float:
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation that normal numbers with this median absolute deviation have."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+def _mean_evidence(logs: Sequence[float]) -> float:
     """Return the logarithm of the mean of the evidence; 0 where there is none."""
-    top = max(logs.values(), default=0.0)
-    return top + math.log(sum(math.exp(value - top) for value in logs.values()) / len(logs)) if logs else 0.0
+    top = max(logs, default=0.0)
+    return top + math.log(sum(math.exp(value - top) for value in logs) / len(logs)) if logs else 0.0
 
 
 def _key(site: str, ability: str) -> str:

@@ -189,7 +189,7 @@ def test_what_stands_out_among_like_sites_does_not_among_unlike_ones(apart: floa
         for each, size in zip(cohort(), sizes, strict=True)
     ]
     memory: Tensors = {}
-    for index in range(6):
+    for index in range(12):
         judgement = EDetector().judge(replace(case(updates, memory, index), probe=UnlikeProbe()))
         memory = judgement.memory
     assert left_out(judgement) == found
@@ -218,7 +218,7 @@ class NoisyProbe:
 
     def harms(self, change: Tensors) -> Mapping[str, Harm]:
         edge = change["net/b"][0] < 0
-        sizes = np.hypot(0.3, 0.02) * (1.75 + self.rng.normal(size=3)) if edge else np.zeros(3)
+        sizes = np.hypot(0.3, 0.02) * (2.0 + self.rng.normal(size=3)) if edge else np.zeros(3)
         return {name: Harm(float(size), 0.3) for name, size in zip("abc", sizes, strict=True)}
 
     def taught(self) -> Tensors:
@@ -260,6 +260,7 @@ def test_alarms_of_honest_sites_at_the_edge_of_the_allowance_come_no_oftener_tha
         lambda: EDetector(false_alarms=0.0),
         lambda: EDetector(allowance=-0.1),
         lambda: EDetector(most=1.0),
+        lambda: EDetector(unlike=-1.0),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong: object) -> None:
