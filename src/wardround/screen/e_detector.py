@@ -13,11 +13,10 @@ from wardround.core.geometry import clipped, norm
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
 from wardround.screen.clipping import bounded, median_of
+from wardround.screen.evidence import CEILING, alarm, is_left_out, weighed
 
 _OUT = "out"
 """Beside a site's abilities in the memory: whether it was left out."""
-_CEILING = 1.5
-"""Largest logarithm of the evidence, in logarithms of an alarm."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +86,16 @@ class EDetector:
             memory |= {_key(update.site, name): np.array(value, np.float64) for name, value in logs.items()}
             total = _mean_evidence(logs)
             was_out = float(case.memory.get(_key(update.site, _OUT), np.zeros(()))) > 0
-            out = total >= self._alarm or (was_out and total > 0)
+            out = is_left_out(total, was_out, self.false_alarms)
             memory[_key(update.site, _OUT)] = np.array(float(out), np.float64)
             verdicts[update.site] = self._verdict(total, out, logs, harms, bounded(length, most))
         return Judgement(verdicts, updates, memory)
-
-    @property
-    def _alarm(self) -> float:
-        return -math.log(self.false_alarms)
 
     def _weighed(self, site: str, ability: str, harm: Harm, case: Case, abilities: int) -> float:
         """Return the logarithm of the evidence against a site, for one ability, after this round."""
         before = float(case.memory.get(_key(site, ability), np.zeros(())))
         far = (harm.size - self.allowance) / math.hypot(harm.deviation, self.fluctuation)
-        return min(max(before, 0.0) + self.bet * far - self.bet**2 / 2, _CEILING * self._alarm + math.log(abilities))
+        return min(weighed(before, far, self.bet), CEILING * alarm(self.false_alarms) + math.log(abilities))
 
     def _verdict(
         self, total: float, out: bool, logs: Mapping[str, float], harms: Mapping[str, Harm], length: Verdict

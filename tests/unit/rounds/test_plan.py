@@ -130,6 +130,8 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("CalibratedFedDetect", "warm_up"): 4,
     ("CalibratedFedDetect", "decay"): 0.25,
     ("EDetector", "false_alarms"): 0.01,
+    ("GeneratorEDetector", "false_alarms"): 0.01,
+    ("GeneratorEDetector", "fade"): 0.5,
     ("ProbeShare", "share"): 0.2,
     ("LabelFlip", "share"): 0.25,
     ("Trigger", "share"): 0.25,

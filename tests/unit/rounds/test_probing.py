@@ -68,5 +68,5 @@ def test_weights_that_stay_at_the_sites_cannot_be_measured(tmp_path: Path) -> No
 
 def test_without_images_the_run_does_not_begin(tmp_path: Path) -> None:
     plan = tiny.plan(screen=[{"name": "e_detector"}], probe=PROBED)
-    with pytest.raises(PlanError, match="needs images at the coordinator"):
+    with pytest.raises(PlanError, match="needs images at the coordinator, and it was given none"):
         Coordinator(plan, tiny.fabric(plan, tmp_path), Memory()).run()

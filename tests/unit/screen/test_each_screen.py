@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from contracts.screen_contract import case, cohort, tensors, update
+from contracts.screen_contract import FakeProbe, case, cohort, tensors, update
 
 from wardround.core.geometry import norm
 from wardround.core.update import Tensors, Update
@@ -186,7 +186,7 @@ def marked(each: Update) -> Update:
 
 
 @dataclass(frozen=True)
-class NoisyProbe:
+class NoisyProbe(FakeProbe):
     """Three honest sites whose excess is the allowance on average, the worst that the claim covers."""
 
     rng: np.random.Generator
@@ -195,9 +195,6 @@ class NoisyProbe:
         edge = change["net/b"][0] < 0
         sizes = 1.2 + self.rng.normal(0, np.hypot(0.5, 0.3), 3) if edge else np.zeros(3)
         return {name: Harm(float(size), 0.3) for name, size in zip("abc", sizes, strict=True)}
-
-    def taught(self) -> Tensors:
-        return {}
 
 
 def test_alarms_of_honest_sites_at_the_edge_of_the_allowance_come_no_oftener_than_claimed() -> None:
