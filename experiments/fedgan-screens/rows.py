@@ -49,7 +49,8 @@ DEALT: dict[str, Dealt] = {
     "iid, 4": iid(4),
     "iid, 20": iid(20),
 }
-MARK = {"pattern": "white", "size_px": 4, "margin_px": 1}
+MARK = {"pattern": "sinusoid", "size_px": 4, "margin_px": 1}
+"""Of the table; the detector's settings were chosen against another, a white square of 3 pixels."""
 
 
 def trigger(sites: tuple[str, ...], **changes: Any) -> dict[str, Any]:
@@ -63,16 +64,16 @@ def scaled(sites: tuple[str, ...], times: float = 3.0) -> dict[str, Any]:
 
 
 HARM: dict[str, tuple[dict[str, Any], float]] = {
-    "white, 2 px": ({"size_px": 2}, 3.0),
-    "white, 4 px": ({}, 3.0),
-    "white, 6 px": ({"size_px": 6}, 3.0),
-    "white, 4 px, x1": ({}, 1.0),
-    "white, 4 px, x2": ({}, 2.0),
-    "white, 4 px, x5": ({}, 5.0),
-    "white, 4 px, half marked": ({"share": 0.5}, 3.0),
-    "white, 4 px, blended .5": ({"opacity": 0.5}, 3.0),
+    "white, 2 px": ({"pattern": "white", "size_px": 2}, 3.0),
+    "white, 4 px": ({"pattern": "white"}, 3.0),
+    "white, 6 px": ({"pattern": "white", "size_px": 6}, 3.0),
+    "white, 4 px, x1": ({"pattern": "white"}, 1.0),
+    "white, 4 px, x2": ({"pattern": "white"}, 2.0),
+    "white, 4 px, x5": ({"pattern": "white"}, 5.0),
+    "white, 4 px, half marked": ({"pattern": "white", "share": 0.5}, 3.0),
+    "white, 4 px, blended .5": ({"pattern": "white", "opacity": 0.5}, 3.0),
     "noise, 4 px": ({"pattern": "noise"}, 3.0),
-    "sinusoid, 4 px": ({"pattern": "sinusoid"}, 3.0),
+    "sinusoid, 4 px": ({}, 3.0),
     "low frequency .3": ({"pattern": "low_frequency", "opacity": 0.3}, 3.0),
 }
 """Name -> how the mark differs from `MARK`, and the length of the update; one of four sites attacks, under the mean."""
@@ -147,7 +148,7 @@ def plan_of(by: str, attack: list[dict[str, Any]], defence: str, seed: int, star
         "seed": seed,
         "rounds": ROUNDS,
         "quorum": 1,  # a screen may leave out as many as it likes
-        "average_decay": 0.7,
+        "average_decay": 0.6,
         "data": {**DATA[way.data], "split_seed": 0 if by == "real" else seed, "sites": way.sites},
         "task": {"name": "synthesis"},
         "model": MODEL,
