@@ -26,7 +26,7 @@ from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.evaluation import Evaluation
 from wardround.rounds.plan import Plan
 from wardround.rounds.split.rules import SplitRules
-from wardround.screen import SCREENS
+from wardround.screen import SCREENS, GeneratorEDetector
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks import Restore, Segment, Synthesise
 from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, UNet
@@ -195,7 +195,7 @@ def variants() -> Iterator[Plan]:
     for stage in STAGES.values():
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
-        yield dataclasses.replace(BASE, screens=(screen(),))
+        yield dataclasses.replace(BASE, **(SYNTHESIS if screen is GeneratorEDetector else {}), screens=(screen(),))
     together: dict[str, Any]
     for poison in POISONS.values():
         aimed = {"target": "dark"} if poison in (LabelFlip, Trigger) else {}
