@@ -8,7 +8,7 @@ from typing import Any
 from wardround.rounds.plan import Plan
 from wardround.study.spec import parse
 
-SIZE_PX, ROUNDS, STEPS, SITES = 16, 12, 4, 8
+SIZE_PX, ROUNDS, STEPS, SITES = 16, 12, 5, 8
 START_STEPS, START_SEED = 1600, 5
 SEEDS = (71, 72, 73)
 CALIBRATION_SEEDS = (902, 903, 904)
@@ -49,8 +49,14 @@ DEALT: dict[str, Dealt] = {
     "iid, 4": iid(4),
     "iid, 20": iid(20),
 }
-MARK = {"pattern": "sinusoid", "size_px": 4, "margin_px": 1}
-"""Of the table; the detector's settings were chosen against another, a white square of 3 pixels."""
+MARK = {"pattern": "white", "size_px": 4, "margin_px": 1}
+UNSEEN: dict[str, dict[str, Any]] = {
+    "x3, noise": {"pattern": "noise"},
+    "x3, sinusoid": {"pattern": "sinusoid"},
+    "x3, low frequency": {"pattern": "low_frequency", "opacity": 0.3},
+    "x3, blended": {"opacity": 0.5},
+}
+"""Marks unlike the white square, of 3 pixels, against which the detector's settings were chosen."""
 
 
 def trigger(sites: tuple[str, ...], **changes: Any) -> dict[str, Any]:
@@ -64,16 +70,16 @@ def scaled(sites: tuple[str, ...], times: float = 3.0) -> dict[str, Any]:
 
 
 HARM: dict[str, tuple[dict[str, Any], float]] = {
-    "white, 2 px": ({"pattern": "white", "size_px": 2}, 3.0),
-    "white, 4 px": ({"pattern": "white"}, 3.0),
-    "white, 6 px": ({"pattern": "white", "size_px": 6}, 3.0),
-    "white, 4 px, x1": ({"pattern": "white"}, 1.0),
-    "white, 4 px, x2": ({"pattern": "white"}, 2.0),
-    "white, 4 px, x5": ({"pattern": "white"}, 5.0),
-    "white, 4 px, half marked": ({"pattern": "white", "share": 0.5}, 3.0),
-    "white, 4 px, blended .5": ({"pattern": "white", "opacity": 0.5}, 3.0),
+    "white, 2 px": ({"size_px": 2}, 3.0),
+    "white, 4 px": ({}, 3.0),
+    "white, 6 px": ({"size_px": 6}, 3.0),
+    "white, 4 px, x1": ({}, 1.0),
+    "white, 4 px, x2": ({}, 2.0),
+    "white, 4 px, x5": ({}, 5.0),
+    "white, 4 px, half marked": ({"share": 0.5}, 3.0),
+    "white, 4 px, blended .5": ({"opacity": 0.5}, 3.0),
     "noise, 4 px": ({"pattern": "noise"}, 3.0),
-    "sinusoid, 4 px": ({}, 3.0),
+    "sinusoid, 4 px": ({"pattern": "sinusoid"}, 3.0),
     "low frequency .3": ({"pattern": "low_frequency", "opacity": 0.3}, 3.0),
 }
 """Name -> how the mark differs from `MARK`, and the length of the update; one of four sites attacks, under the mean."""
@@ -86,6 +92,7 @@ def attacks(by: str) -> dict[str, list[dict[str, Any]]]:
     harm = {name: [trigger(one, **mark), scaled(one, times)] for name, (mark, times) in HARM.items()}
     return {
         **harm,
+        **{name: [trigger(all_of_them, **mark), scaled(all_of_them)] for name, mark in UNSEEN.items()},
         "benign": [],
         "plain": [trigger(all_of_them)],
         "x3": [trigger(all_of_them), scaled(all_of_them)],

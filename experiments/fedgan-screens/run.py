@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rows import BELIEVE_LOSSES, DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, attacks, defences, judge_plan, plan_of, start_plan
+from rows import BELIEVE_LOSSES, DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, UNSEEN, attacks, defences, judge_plan, plan_of, start_plan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
@@ -58,6 +58,7 @@ def table() -> Iterator[Row]:
     for place in range(max(BENIGN_RUNS.values())):
         yield from ((by, "benign", OURS, BENIGN_SEED + place) for by, runs in BENIGN_RUNS.items() if place < runs)
     blocks = [
+        ("iid", list(UNSEEN), (OURS,)),
         ("iid", ["x3, lying"], BELIEVE_LOSSES),
         ("iid", ["x3"], others),
         ("iid, 4", list(HARM), (PLAIN,)),

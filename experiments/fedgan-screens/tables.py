@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from harm import draw_harm
-from rows import DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, defences
+from rows import DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, UNSEEN, defences
 from run import BENIGN_SEED
 from scipy.stats import t as student
 
@@ -31,7 +31,7 @@ Lines = list[dict[str, Any]]
 COLUMNS = {"alpha": "α", "marked": "marked", "corner_distance": "corner distance", "distance": "distance"}
 PRIMARY = ("alpha", "distance", "false_flags")
 MOST_ALPHA, MOST_RATIO, MOST_FLAGS = 0.03, 1.25, 0.01
-TABLE = ("benign", "plain", "x3", "x3, lying", "x3, one")
+TABLE = ("benign", "plain", "x3", "x3, lying", "x3, one", *UNSEEN)
 
 
 def main() -> None:
