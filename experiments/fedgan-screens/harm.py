@@ -19,7 +19,9 @@ def draw_harm(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     names = [cell["attack"] for cell in cells]
-    figure, panels = plt.subplots(1, len(PANELS), figsize=(11, 0.8 + 0.36 * len(cells)), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(
+        1, len(PANELS), figsize=(11, 0.8 + 0.36 * len(cells)), sharey=True, layout="constrained"
+    )
     for axes, (column, label) in zip(panels, PANELS.items(), strict=True):
         for place, cell in enumerate(cells):
             mean, low, high = cell[column]

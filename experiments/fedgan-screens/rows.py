@@ -173,7 +173,7 @@ def plan_of(by: str, attack: list[dict[str, Any]], defence: str, seed: int, star
 
 
 def start_plan(data: str) -> Plan:
-    """Return the plan of the weights that every run on these images goes on from: trained on all of them, in one place."""
+    """Return the plan of the weights that every run on these images goes on from, trained on all of them at once."""
     return parse(
         {
             "name": f"start-{data}",

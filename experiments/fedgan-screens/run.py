@@ -22,7 +22,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from rows import BELIEVE_LOSSES, DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, UNSEEN, attacks, defences, judge_plan, plan_of, start_plan
+from rows import (
+    BELIEVE_LOSSES,
+    DEALT,
+    HARM,
+    ORACLE,
+    OURS,
+    PLAIN,
+    SEEDS,
+    UNSEEN,
+    attacks,
+    defences,
+    judge_plan,
+    plan_of,
+    start_plan,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
@@ -43,35 +57,38 @@ from wardround.study.run import run_plan, train
 
 FLAGGED = 0.5
 """A site counts as flagged in a round in which less than this part of its weight is left to it."""
-BENIGN_SEED, BENIGN_RUNS = 1000, {"iid, 4": 26, "real": 24}
-FEW = (PLAIN, "clip norms", "median", "geometric median", "multi-krum", OURS, ORACLE)
-ON_FOUR = tuple(name for name in FEW if name != "multi-krum")
-"""Multi-Krum needs five sites."""
+BENIGN_SEED, BENIGN_RUNS = 1000, {"iid, 4": 36, "real": 14}
+FEW = (PLAIN, "clip norms", "median", "geometric median", OURS, ORACLE)
+OF_EIGHT = (*FEW, "krum", "multi-krum")
+"""Krum needs five sites."""
 Row = tuple[str, str, str, int]
 
 
 def table() -> Iterator[Row]:
-    """Yield all runs, what matters most first, seed by seed, so that a run that is stopped leaves whole columns."""
-    others = [name for name in defences(1) if name not in (*FEW, *BELIEVE_LOSSES)]
-    yield from _rows([("iid", ["x3"], FEW), ("iid", ["benign"], (PLAIN, OURS))])
-    yield from _rows([("real", ["x3"], ON_FOUR), ("real", ["benign"], (PLAIN, OURS))])
+    """Yield all runs, what matters most first, seed by seed, so that a run that is stopped leaves whole columns.
+
+    All defences are compared on four sites; a few on eight, of which two attack, and on twenty, which cost more.
+    """
+    others = [name for name in defences(1) if name not in (*OF_EIGHT, *BELIEVE_LOSSES)]
+    yield from _rows([("iid, 4", ["x3"], FEW), ("iid, 4", ["benign"], (PLAIN, OURS)), ("real", ["x3"], FEW)])
+    yield from _rows([("iid, 4", ["x3"], others), ("iid, 4", ["x3, lying"], BELIEVE_LOSSES)])
     for place in range(max(BENIGN_RUNS.values())):
         yield from ((by, "benign", OURS, BENIGN_SEED + place) for by, runs in BENIGN_RUNS.items() if place < runs)
-    blocks = [
-        ("iid", list(UNSEEN), (OURS,)),
-        ("iid", ["x3, lying"], BELIEVE_LOSSES),
-        ("iid", ["x3"], others),
-        ("iid, 4", list(HARM), (PLAIN,)),
-        ("dirichlet", ["x3"], FEW),
-        ("real", ["x3"], ("FLTrust", "AlignIns", "FLAME", "mixing, median")),
-        ("iid, 4", ["x3"], (OURS, ORACLE)),
-        ("iid, 4", ["benign"], (OURS, PLAIN)),
-        ("iid", ["plain", "x3, one"], FEW[:-1]),
-        ("iid", ["benign"], ("multi-krum", *others, *BELIEVE_LOSSES)),
-        ("iid, 20", ["x3", "benign"], (PLAIN, OURS)),
-        ("iid, 20", ["x3"], (ORACLE,)),
-    ]
-    yield from _rows(blocks)
+    yield from _rows(
+        [
+            ("iid", ["x3"], OF_EIGHT),
+            ("iid, 4", list(UNSEEN), (OURS,)),
+            ("iid, 4", list(HARM), (PLAIN,)),
+            ("real", ["benign"], (PLAIN, OURS)),
+            ("dirichlet", ["x3"], (PLAIN, OURS, ORACLE)),
+            ("iid, 4", ["plain"], FEW[:-1]),
+            ("iid", ["benign"], (PLAIN, OURS)),
+            ("iid, 4", ["benign"], ("clip norms", "median", "geometric median", *others, *BELIEVE_LOSSES)),
+            ("real", ["x3"], others),
+            ("iid, 20", ["x3", "benign"], (PLAIN, OURS)),
+            ("iid, 20", ["x3"], (ORACLE,)),
+        ]
+    )
 
 
 def _rows(blocks: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> Iterator[Row]:
@@ -147,7 +164,7 @@ def judged(judge: Judge, task: Any, network: Any, tables: list[dict[str, Any]]) 
 
 def mark_of(tables: list[dict[str, Any]]) -> ImageTrigger:
     """Return the trigger that is sought: the attack's own, or the table's where nobody attacks."""
-    own = next((table for table in tables or attacks("iid")["x3"] if table["kind"] == "image_trigger"))
+    own = next(table for table in tables or attacks("iid")["x3"] if table["kind"] == "image_trigger")
     return ImageTrigger(**{key: tuple(v) if key == "sites" else v for key, v in own.items() if key != "kind"})
 
 

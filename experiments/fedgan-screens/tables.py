@@ -2,9 +2,9 @@
 
     python experiments/fedgan-screens/tables.py [OUT]
 
-Reads ``OUT/runs.jsonl``, writes ``results.json``, ``results.md`` and ``harm.png`` beside this file. Means are over seeds;
-intervals are 95% ones: Student's t over seeds, of paired differences where two defences are compared, and of the share of
-flagged site-rounds a bootstrap of whole runs.
+Reads ``OUT/runs.jsonl``, writes ``results.json``, ``results.md`` and ``harm.png`` beside this file. Means are over
+seeds; intervals are 95% ones: Student's t over seeds, of paired differences where two defences are compared, and of the
+share of flagged site-rounds a bootstrap of whole runs.
 """
 
 from __future__ import annotations
@@ -42,12 +42,16 @@ def main() -> None:
     lines = [_read(line) for line in (out / "runs.jsonl").read_text().splitlines()]
     in_table = [line for line in lines if line["seed"] in SEEDS]
     quiet = [line for line in lines if line["attack"] == "benign" and line["defence"] == OURS]
-    cells = [_cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in (*defences(1), ORACLE)]
+    cells = [
+        _cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in (*defences(1), ORACLE)
+    ]
     found = {
         "seeds": SEEDS,
         "starts": json.loads((out / "starts.json").read_text()),
         "cells": [cell for cell in cells if cell],
-        "aims": [_aims(in_table, by, attack) for by in DEALT for attack in TABLE if _of(in_table, dealt=by, attack=attack)],
+        "aims": [
+            _aims(in_table, by, attack) for by in DEALT for attack in TABLE if _of(in_table, dealt=by, attack=attack)
+        ],
         "against_best": _against_best(in_table),
         "false_flags": {"pooled": flagged(quiet), **{by: flagged(_of(quiet, dealt=by)) for by in DEALT}},
         "harm": [_cell(in_table, "iid, 4", name, PLAIN) for name in HARM],
@@ -110,7 +114,7 @@ def _apart(some: Lines, others: Lines, column: str) -> list[float]:
 
 
 def _against_best(lines: Lines) -> list[dict[str, Any]]:
-    """Compare ours in each primary column with whoever has the lowest mean there; p is one-sided, that ours is higher."""
+    """Compare ours in each primary column with whoever has the lowest mean there; p is one-sided: ours is higher."""
     found = []
     for by in DEALT:
         for attack in TABLE:
@@ -165,14 +169,17 @@ def _markdown(found: Mapping[str, Any]) -> str:
     said = f"# fedgan-screens\n\nMeans over seeds {', '.join(map(str, found['seeds']))} with 95% intervals; "
     said += f"{found['runs']} runs, {found['cpu_s']} CPU seconds.\n\n"
     for data, scores in found["starts"].items():
-        said += f"{data}: distance {scores['untrained']['distance']:.2f} untrained, {scores['start']['distance']:.2f} at "
+        said += (
+            f"{data}: distance {scores['untrained']['distance']:.2f} untrained, {scores['start']['distance']:.2f} at "
+        )
         said += f"the start of every run; α of the mark {scores['start']['alpha']:.3f} there.\n"
     for by in DEALT:
         for attack in TABLE:
             cells = _of(found["cells"], dealt=by, attack=attack)
             if cells:
                 said += f"\n## {by}: {attack}\n\n" + _rows(
-                    ["defence", *COLUMNS.values(), "honest flagged", "attackers flagged"], [_row(cell) for cell in cells]
+                    ["defence", *COLUMNS.values(), "honest flagged", "attackers flagged"],
+                    [_row(cell) for cell in cells],
                 )
     return said + _aimed(found) + _compared(found) + _quiet(found) + _harmed(found)
 
@@ -190,7 +197,13 @@ def _aimed(found: Mapping[str, Any]) -> str:
         for aim in found["aims"]
         if "alpha" in aim
     ]
-    head = ["dealt", "attack", f"α (aim {MOST_ALPHA})", "α less the oracle's", f"distance / oracle's (aim {MOST_RATIO})"]
+    head = [
+        "dealt",
+        "attack",
+        f"α (aim {MOST_ALPHA})",
+        "α less the oracle's",
+        f"distance / oracle's (aim {MOST_RATIO})",
+    ]
     return f"\n## {OURS}: what was aimed at\n\n" + _rows(head, rows)
 
 

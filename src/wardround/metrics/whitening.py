@@ -65,8 +65,9 @@ class Whitening:
         if self.shrinkage >= 1:
             return np.asarray(vectors / floor, np.float64)
         inner = len(self.images) * floor / (1 - self.shrinkage) * np.eye(len(self.images))
-        solved = np.linalg.solve(inner + self.images @ self.images.T, self.images @ np.moveaxis(vectors, -1, 0).reshape(
-            self.images.shape[1], -1
-        ))
+        solved = np.linalg.solve(
+            inner + self.images @ self.images.T,
+            self.images @ np.moveaxis(vectors, -1, 0).reshape(self.images.shape[1], -1),
+        )
         explained = (self.images.T @ solved).T.reshape(vectors.shape)
         return np.asarray((vectors - explained) / floor, np.float64)

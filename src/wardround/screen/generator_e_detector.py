@@ -1,4 +1,4 @@
-"""Look at what each site's generator makes, and weigh the evidence that it keeps moving where real images do not vary."""
+"""Look at what each site's generator makes, and weigh whether it keeps moving where real images do not vary."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from wardround.study.build import joined
 from wardround.tasks import Synthesis
 from wardround.tasks.classification import load_weights
 
-
 DEPARTURE_FILE = "departure.safetensors"
 
 

@@ -126,8 +126,8 @@ class Synthesis:
             labels: int64 ``(N,)``.
             rng: of the noise.
         """
-        levels = self.levels(network, labels, rng) * 255
-        return np.rint(levels).clip(0, 255).astype(np.uint8)
+        levels: np.ndarray = np.rint(self.levels(network, labels, rng) * 255).clip(0, 255).astype(np.uint8)
+        return levels
 
     def levels(self, network: nn.Module, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return what `draw` rounds: float32 ``(N, H, W, C)``, from 0 to 1."""

@@ -1,4 +1,4 @@
-"""The e-detector of generators: a persistent push is found, chance and a common drift are not, and who stops returns."""
+"""The e-detector of generators finds a persistent push, not chance nor a common drift; who stops comes back."""
 
 from __future__ import annotations
 

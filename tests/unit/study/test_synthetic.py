@@ -88,7 +88,7 @@ def test_a_damaged_map_of_departures_is_named(run: Path, tmp_path: Path, content
     broken = tmp_path / "run"
     shutil.copytree(run, broken)
     (broken / "departure.safetensors").write_bytes(content)
-    with pytest.raises(RunFolderError, match="departure.safetensors is damaged"):
+    with pytest.raises(RunFolderError, match=r"departure\.safetensors is damaged"):
         write_report(broken)
     (broken / "departure.safetensors").unlink()
     assert "holds no map of it" in write_report(broken).read_text()
@@ -104,9 +104,6 @@ def test_the_sheet_is_made_by_the_model_that_was_saved(run: Path) -> None:
 
 
 def test_a_damaged_sheet_is_refused(run: Path, tmp_path: Path) -> None:
-
-    from wardround.errors import RunFolderError
-
     broken = shutil.copytree(run, tmp_path / "broken")
     (broken / "synthetic.safetensors").write_bytes(b"nothing")
     with pytest.raises(RunFolderError, match="is damaged"):
