@@ -24,22 +24,25 @@ OURS, PLAIN, ORACLE = "generator e-detector", "mean", "oracle"
 
 @dataclass(frozen=True)
 class Dealt:
-    """A way of dealing images.
+    """A way of dealing images, and how much is trained between rounds.
 
     Attributes:
         data: key of `DATA`.
         sites: ``[data.sites]``.
         culprits: the malicious sites; the first where one attacks.
+        steps: of each site in a round.
     """
 
     data: str
     sites: dict[str, Any]
     culprits: tuple[str, ...]
+    steps: int = STEPS
 
 
-def iid(count: int) -> Dealt:
+def iid(count: int, steps: int = STEPS) -> Dealt:
     """Return equal sites, a quarter of them malicious."""
-    return Dealt("pneumonia", {"by": "iid", "sites": count}, tuple(f"site-{2 + 3 * n}" for n in range(count // 4)))
+    culprits = tuple(f"site-{2 + 3 * n}" for n in range(count // 4))
+    return Dealt("pneumonia", {"by": "iid", "sites": count}, culprits, steps)
 
 
 DEALT: dict[str, Dealt] = {
@@ -48,6 +51,7 @@ DEALT: dict[str, Dealt] = {
     "real": Dealt("ham10000", {"by": "natural"}, ("rosendahl",)),
     "iid, 4": iid(4),
     "iid, 20": iid(20),
+    "iid, 4, short": iid(4, steps=2),
 }
 MARK = {"pattern": "white", "size_px": 4, "margin_px": 1}
 UNSEEN: dict[str, dict[str, Any]] = {
@@ -160,7 +164,7 @@ def plan_of(by: str, attack: list[dict[str, Any]], defence: str, seed: int, star
         "task": {"name": "synthesis"},
         "model": MODEL,
         "algorithm": {"name": "fedgan"},
-        "training": _training(STEPS, 16, 0.001),
+        "training": _training(way.steps, 16, 0.001),
         "evaluation": {"every": 0, "bootstrap": 0},
         "start": start,
         "aggregator": {"name": "mean", "weighting": "uniform"},
