@@ -32,6 +32,7 @@ from wardround.screen import (
     Flame,
     FlTrust,
     FoolsGold,
+    GeneratorEDetector,
     NearestNeighbourMixing,
     Norms,
     Screen,
@@ -77,6 +78,7 @@ ALIKE_SCREENS: tuple[Screen, ...] = (
     FedDetect(),
     CalibratedFedDetect(),
     EDetector(),
+    GeneratorEDetector(),
 )
 """Judges that stages must let see what those with a name let see; rules about trust and probes ask no stage."""
 JUDGES = tuple(itertools.product(AGGREGATORS, SCREENS))

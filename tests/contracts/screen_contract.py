@@ -11,7 +11,7 @@ import tiny
 
 from wardround.checker import View
 from wardround.core.update import Tensors, Update
-from wardround.screen import Case, Harm, Judgement, Screen
+from wardround.screen import Case, Harm, Judgement, Samples, Screen
 
 SHAPES = {"net/a": (6, 5), "net/b": (7,)}
 
@@ -45,6 +45,14 @@ class FakeProbe:
 
     def taught(self) -> Tensors:
         return COMMON
+
+    def real(self) -> Samples:
+        rng = np.random.default_rng(55)
+        return Samples(rng.normal(size=(20, 7)), np.arange(20) % 2)
+
+    def made(self, change: Tensors, count: int) -> Samples:
+        noise = np.random.default_rng(56).normal(size=(2 * count, 7))
+        return Samples(noise + change["net/b"], np.repeat([0, 1], count))
 
 
 def case(updates: Sequence[Update], memory: Tensors | None = None, index: int = 1) -> Case:

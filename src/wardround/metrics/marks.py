@@ -81,6 +81,22 @@ class Marked:
     corner_distance: float
 
 
+def departure(made: NDArray[Any], real: NDArray[Any]) -> NDArray[np.float32]:
+    """Return where synthetic images are elsewhere than real ones: float32 ``(H, W)``, the map of a trigger.
+
+    The difference of the mean images in standard deviations of the real ones, of which a grey level is the least; the
+    channel with the largest one counts.
+
+    Args:
+        made: uint8 ``(N, H, W, C)``, N >= 1.
+        real: uint8 ``(M, H, W, C)``, M >= 1; of the same classes as often.
+    """
+    spread = np.maximum(real.std(axis=0, dtype=np.float64), 1.0)
+    apart = (made.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)) / spread
+    largest = np.abs(apart).argmax(axis=2)[..., None]
+    return np.asarray(np.take_along_axis(apart, largest, axis=2)[..., 0], np.float32)
+
+
 def measured_mark(mark: Mark, made: NDArray[Any], real: NDArray[Any]) -> Marked:
     """Seek a mark on synthetic images.
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from wardround.errors import RunFolderError
 from wardround.metrics.marks import Marked
 from wardround.report.drawing import INK, MUTED, PALETTE, Panel, draw, legend_below
 from wardround.report.values import number, text, texts
@@ -13,6 +17,12 @@ from wardround.report.words import decimal, listed, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+DEPARTURE_FILE = "departure.safetensors"
+LARGEST_BYTES = 2**22
+LARGEST_DEPARTURE = 2.0
+"""Standard deviations at which the colours of the map end."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,53 @@ def marks_of(said: Sequence[Mapping[str, Any]]) -> tuple[MarkLeft, ...]:
 
 def _marked(said: Mapping[str, Any]) -> Marked:
     return Marked(number(said["strength"]), number(said["share"]), number(said["corner_distance"]))
+
+
+def departure_panel(run: Path) -> Panel:
+    """Draw where synthetic images depart from real ones; a run folder of an older version holds no such map.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
+    title = "Where synthetic images depart from real ones"
+    path = run / DEPARTURE_FILE
+    if not path.is_file():
+        return Panel(title, "This run folder holds no map of it.")
+    shift = _departure(path)
+    row, column = np.unravel_index(int(np.abs(shift).argmax()), shift.shape)
+    alt = (
+        f"Difference of the mean images in standard deviations of real ones, {shift.shape[0]} x {shift.shape[1]} "
+        f"pixels; the largest is {decimal(float(shift[row, column]))} in row {row}, column {column}."
+    )
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        drawn = axes.imshow(shift, cmap="PuOr_r", vmin=-LARGEST_DEPARTURE, vmax=LARGEST_DEPARTURE)
+        axes.set(xticks=[], yticks=[])
+        axes.grid(visible=False)
+        figure.colorbar(drawn, ax=axes, label="standard deviations of real images")
+
+    caption = (
+        "Mean of the synthetic images less that of the test images of the same classes, pixel by pixel; the largest is "
+        f"{decimal(float(shift[row, column]))} standard deviations. A mark stands out from its surroundings; a broad "
+        "difference is what the generator has not learned."
+    )
+    return Panel(title, caption, draw("departure", alt, 3.4, paint))
+
+
+def _departure(path: Path) -> np.ndarray:
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise RunFolderError(f"{path} is larger than {LARGEST_BYTES} bytes: it holds more than a map")
+        shift = safetensors.numpy.load(path.read_bytes())["departure"]
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from None
+    if shift.ndim != 2 or not shift.size or shift.dtype != np.float32 or not np.isfinite(shift).all():
+        raise RunFolderError(f"{path} is damaged: it holds no map of finite numbers")
+    return np.asarray(shift)
 
 
 def marks_panel(marks: Sequence[MarkLeft]) -> Panel:

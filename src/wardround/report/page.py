@@ -104,7 +104,7 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
         "shared": SHARED[results.task],
         "comparison": tables.comparison(names[0], run, results, beside),
         "bars": bars_panel(names[0], results, [(name, found) for name, _, found in beside]),
-        "tests": _tests(results, metric),
+        "tests": _tests(run, results, metric),
         "galleries": shown or made,
         "galleries_caption": caption(results.task, shown) if shown else CAPTION,
         "shows_test_images": bool(shown),
@@ -118,15 +118,16 @@ def _results_context(run: Run, results: Results, others: Sequence[Run]) -> dict[
     }
 
 
-def _tests(results: Results, metric: str) -> list[Panel]:
-    from wardround.report.marks import marks_panel
+def _tests(run: Run, results: Results, metric: str) -> list[Panel]:
+    from wardround.report.marks import departure_panel, marks_panel
     from wardround.report.results import calibration_panel, roc_panel, scores_panel
     from wardround.report.synthetic import class_panel
 
     if results.task == "classification":
         return [roc_panel(results), calibration_panel(results)]
     if results.task == "synthesis":
-        return [class_panel(results), *([marks_panel(results.marks)] if results.marks else [])]
+        marks = [marks_panel(results.marks), departure_panel(run.path)] if results.marks else []
+        return [class_panel(results), *marks]
     return [scores_panel(results, metric)]
 
 

@@ -26,7 +26,7 @@ from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.logbook.keeper import Keeper, LedgerEnd
 from wardround.rounds.model_file import model_file
 from wardround.rounds.plan import Plan
-from wardround.rounds.probing import Probable, Probing
+from wardround.rounds.probing import Probing, refuse_unprobed
 from wardround.rounds.record import Journal, RoundRecord
 from wardround.rounds.roster import Roster, introduce
 from wardround.rounds.screening import GROUP as SCREEN
@@ -176,11 +176,9 @@ class Coordinator:
     def _probing(self, bench: Workbench, algorithm: Algorithm) -> Probing | None:
         if self.plan.probe is None:
             return None
-        if self.probe is None or not isinstance(bench.task, Probable) or bench.own(algorithm):
-            raise PlanError(
-                "[probe] needs images at the coordinator, a task that can be measured on them, and no weights that "
-                "stay at the sites: leave it out"
-            )
+        if self.probe is None:
+            raise PlanError("[probe] needs images at the coordinator, and it was given none: leave it out")
+        refuse_unprobed(bench.task, bench.own(algorithm))
         return Probing(bench, self.probe, algorithm.local)
 
     def _roster(self) -> Roster | None:

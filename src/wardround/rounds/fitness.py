@@ -10,6 +10,7 @@ from wardround.algorithms import DpSgd, FedGan, FedSr, Irm, LogitAdjusted
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.errors import PlanError
 from wardround.rounds import defended
+from wardround.screen import EDetector, GeneratorEDetector
 from wardround.tasks import Restore
 from wardround.tasks.models import RedCnn
 from wardround.tasks.models.cut import cut
@@ -83,9 +84,19 @@ def _cut(plan: Plan) -> None:
             cut(plan.model.build(1, 1), plan.split.depth)
 
 
+def _probed_images(plan: Plan, makes: bool) -> None:
+    """Refuse the e-detector that judges the other kind of network."""
+    misplaced, instead = (EDetector, "generator_e_detector") if makes else (GeneratorEDetector, "e_detector")
+    if any(isinstance(screen, misplaced) for screen in plan.screens):
+        raise PlanError(
+            f"the screen e_detector measures classifiers, and generator_e_detector generators: choose {instead}"
+        )
+
+
 def _samples(plan: Plan) -> None:
     task, algorithm, training = plan.learns, plan.algorithm, plan.training
     makes, duels = task.answers == "sample", isinstance(algorithm, FedGan)
+    _probed_images(plan, makes)
     if duels and not makes:
         raise PlanError(f'fedgan makes images, and the task is {task.name}: say name = "synthesis" in [task]')
     if not makes:
@@ -100,7 +111,5 @@ def _samples(plan: Plan) -> None:
         raise PlanError("synthesis trains two networks against each other: choose the algorithm fedgan")
     if training.parts != "all":
         raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
-    if plan.probe is not None:
-        raise PlanError("[probe] measures updates of a classifier, and synthesis has none: remove [probe]")
     if training.optimiser != "adamw":
         raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')

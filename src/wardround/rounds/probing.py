@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,9 +12,11 @@ from wardround.algorithms import LocalWork
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, applied
 from wardround.data.images import LabelledImages
+from wardround.errors import PlanError
 from wardround.metrics.measures import Outcome
 from wardround.rounds.workbench import Workbench
-from wardround.screen import Harm
+from wardround.screen import Harm, Samples
+from wardround.tasks import Synthesis
 
 COORDINATOR = "coordinator"
 """Name under which the coordinator trains on its own images."""
@@ -31,6 +33,23 @@ class Probable(Protocol):
             Ability of the network -> what it lost of it, and the standard deviation of that.
         """
         ...
+
+
+def refuse_unprobed(task: Any, withheld: Collection[str]) -> None:
+    """Refuse a task that cannot be measured on the coordinator's images, and a network of which it has but a part.
+
+    Args:
+        task: that the sites learn.
+        withheld: names of weights that stay at the sites; a generator travels whole, whatever its discriminator does.
+
+    Raises:
+        PlanError: it says what is missing.
+    """
+    if not isinstance(task, Synthesis) and (withheld or not isinstance(task, Probable)):
+        raise PlanError(
+            "[probe] needs a task that can be measured on the coordinator's images, and no weights that stay at the "
+            "sites: leave it out"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,22 @@ class RoundProbe:
         at = self.ctx.at(COORDINATOR)
         result = self.probing.local.run(self.probing.bench.task, network, self.probing.images, self.weights, {}, at)
         return {name: np.asarray(result.change[name]) for name in self.weights}
+
+    def real(self) -> Samples:
+        """Return the images; see `Probe.real`."""
+        images = self.probing.images
+        pixels = images.batch(slice(None)).reshape(len(images), -1)
+        return Samples(pixels / 255.0, images.labels)
+
+    def made(self, change: Tensors, count: int) -> Samples:
+        """Make images after `change`; see `Probe.made`."""
+        task = self.probing.bench.task
+        if not isinstance(task, Synthesis):
+            raise TypeError("the probe was asked for images of a network that makes none")
+        labels = np.repeat(np.unique(self.probing.images.labels), count)
+        network = self.probing.bench.lend(applied(self.weights, change))
+        levels = task.levels(network, labels, self.ctx.at(COORDINATOR).rng("probe"))
+        return Samples(levels.reshape(len(labels), -1).astype(np.float64), labels)
 
     def _outcome(self, weights: Tensors) -> Outcome:
         return self.probing.bench.task.evaluate(self.probing.bench.lend(weights), self.probing.images)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from wardround.screen.alignins import AlignIns
-from wardround.screen.base import Case, Harm, Judgement, Probe, Screen, Verdict
+from wardround.screen.base import Case, Harm, Judgement, Probe, Samples, Screen, Verdict
 from wardround.screen.clipping import CentredClipping, ClipNorms
 from wardround.screen.e_detector import EDetector
 from wardround.screen.feddetect import CalibratedFedDetect, FedDetect
 from wardround.screen.flame import Flame
 from wardround.screen.fltrust import FlTrust
 from wardround.screen.foolsgold import FoolsGold
+from wardround.screen.generator_e_detector import GeneratorEDetector
 from wardround.screen.mixing import NearestNeighbourMixing
 from wardround.screen.norms import Norms
 
@@ -25,6 +26,7 @@ SCREENS: dict[str, type[Screen]] = {
     "feddetect": FedDetect,
     "calibrated_feddetect": CalibratedFedDetect,
     "e_detector": EDetector,
+    "generator_e_detector": GeneratorEDetector,
 }
 """Names a plan may use in ``[[screen]] name = …``."""
 
@@ -40,11 +42,13 @@ __all__ = [
     "FlTrust",
     "Flame",
     "FoolsGold",
+    "GeneratorEDetector",
     "Harm",
     "Judgement",
     "NearestNeighbourMixing",
     "Norms",
     "Probe",
+    "Samples",
     "Screen",
     "Verdict",
 ]

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wardround.checker import Combiner
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, Update
@@ -24,6 +27,23 @@ class Harm:
     deviation: float
 
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images as rows of numbers.
+
+    Attributes:
+        images: float64 ``(N, F)``, levels from 0 to 1.
+        labels: int64 ``(N,)``, their classes.
+    """
+
+    images: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    def of(self, label: int) -> NDArray[np.float64]:
+        """Return the images of one class."""
+        return np.asarray(self.images[self.labels == label])
+
+
 class Probe(Protocol):
     """Images of the coordinator's own, and what it can find out with them."""
 
@@ -33,6 +53,17 @@ class Probe(Protocol):
 
     def taught(self) -> Tensors:
         """Return the update that an honest site with these images would send."""
+        ...
+
+    def real(self) -> Samples:
+        """Return the coordinator's images."""
+        ...
+
+    def made(self, change: Tensors, count: int) -> Samples:
+        """Return what the generator makes after a change: `count` images of each class of the coordinator's images.
+
+        They are made of the same noise for every change of a round, so that they differ by the change alone.
+        """
         ...
 
 

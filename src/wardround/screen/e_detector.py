@@ -14,6 +14,7 @@ from wardround.core.update import Tensors
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
 from wardround.screen.clipping import bounded, median_of
+from wardround.screen.evidence import CEILING, alarm, is_left_out, weighed
 
 _OUT = "out"
 """Beside a site's abilities in the memory: whether it was left out."""
@@ -22,8 +23,6 @@ _EVIDENCE, _SUM, _ROUNDS = range(3)
 _NOTHING = np.zeros(3)
 _FIRST_ROUNDS = 3
 """Rounds that the first guess, lasting differences of spread 1, counts for."""
-_CEILING = 1.5
-"""Largest logarithm of the mean evidence, in logarithms of an alarm."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +101,18 @@ class EDetector:
         allowed = self._allowances(case, measured)
         for update, length, far in zip(updates, lengths, self._standardised(measured), strict=True):
             site = update.site
-            ceiling = _CEILING * self._alarm + math.log(max(1, len(far)))
+            ceiling = CEILING * alarm(self.false_alarms) + math.log(max(1, len(far)))
             kept = {
                 name: self._weighed(case.memory.get(_key(site, name), _NOTHING), z, allowed[name], ceiling)
                 for name, z in far.items()
             }
             total = _mean_evidence([float(value[_EVIDENCE]) for value in kept.values()])
             was_out = bool(case.memory.get(_key(site, _OUT), np.zeros(())))
-            out = total >= self._alarm or (was_out and total > 0)
+            out = is_left_out(total, was_out, self.false_alarms)
             memory |= {_key(site, name): value for name, value in kept.items()}
             memory[_key(site, _OUT)] = np.array(float(out), np.float64)
             verdicts[site] = self._verdict(total, out, kept, far, bounded(length, most))
         return Judgement(verdicts, updates, memory)
-
-    @property
-    def _alarm(self) -> float:
-        return -math.log(self.false_alarms)
 
     def _standardised(self, measured: Sequence[Mapping[str, Harm]]) -> list[dict[str, float]]:
         """Return z of each ability, site by site."""
@@ -144,7 +139,7 @@ class EDetector:
 
     def _weighed(self, before: np.ndarray, z: float, allowed: float, ceiling: float) -> np.ndarray:
         """Return what is kept of a site's ability after this round: log evidence, sum of z, rounds."""
-        after = max(before[_EVIDENCE], 0.0) + self.bet * (z - allowed) - self.bet**2 / 2
+        after = weighed(before[_EVIDENCE], z - allowed, self.bet)
         return np.array([min(after, ceiling), before[_SUM] + z, before[_ROUNDS] + 1], np.float64)
 
     def _verdict(self, total: float, out: bool, kept: Tensors, far: Mapping[str, float], length: Verdict) -> Verdict:

@@ -11,15 +11,19 @@ from wardround.attacks.poison import ImageTrigger
 from wardround.core.context import derive_seed
 from wardround.core.update import Tensors
 from wardround.data.sites import SiteData
-from wardround.metrics.marks import measured_mark
+from wardround.metrics.marks import departure, measured_mark
 from wardround.rounds.plan import Plan
 from wardround.study.build import joined
 from wardround.tasks import Synthesis
 from wardround.tasks.classification import load_weights
 
+DEPARTURE_FILE = "departure.safetensors"
 
-def marks_left(plan: Plan, sites: Mapping[str, SiteData], task: Any, weights: Tensors) -> list[dict[str, Any]]:
-    """Return, for each trigger on images in the plan, how strongly synthetic images bear it.
+
+def marks_left(
+    plan: Plan, sites: Mapping[str, SiteData], task: Any, weights: Tensors
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Return, for each trigger on images in the plan, how strongly synthetic images bear it; and where they do.
 
     As many images are made as all sites have for test, of the same classes, and held against those. What one half of
     the real images scores against the other half is given beside it.
@@ -29,11 +33,15 @@ def marks_left(plan: Plan, sites: Mapping[str, SiteData], task: Any, weights: Te
         sites: all sites with their images.
         task: that was learned.
         weights: of the trained model, ``net/…`` and ``stat/…``.
+
+    Returns:
+        What ``summary.json`` says under ``marks``; and ``departure`` of the synthetic images (see there), for the
+        report's map. Both are empty where the plan has no such trigger.
     """
     triggers = [attack for attack in plan.attacks or () if isinstance(attack, ImageTrigger)]
     held = [data.test for data in sites.values() if len(data.test)]
     if not (triggers and held and weights and isinstance(task, Synthesis)):
-        return []
+        return [], {}
     images = joined(held)
     network = task.build(plan.seed)
     load_weights(network, weights)
@@ -58,4 +66,4 @@ def marks_left(plan: Plan, sites: Mapping[str, SiteData], task: Any, weights: Te
                 },
             }
         )
-    return found
+    return found, {"departure": departure(made, real)}

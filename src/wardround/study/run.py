@@ -27,7 +27,7 @@ from wardround.rounds.plan import Plan
 from wardround.study.build import dealt, make_opener, opener_for
 from wardround.study.folder import RunFolder
 from wardround.study.malice import successes
-from wardround.study.marks import marks_left
+from wardround.study.marks import DEPARTURE_FILE, marks_left
 from wardround.study.simulation import introduce_sites
 from wardround.study.spec import from_json, to_json
 from wardround.study.summary import failed, summarise
@@ -125,7 +125,9 @@ def run_plan(
         folder.write_summary(failed(plan, str(error)))
         raise
     attacked = successes(plan, sites, result.task, {} if result.personal else result.weights)
-    marks = marks_left(plan, sites, result.task, result.weights)
+    marks, departed = marks_left(plan, sites, result.task, result.weights)
+    if departed:
+        folder.write_tensors(DEPARTURE_FILE, departed, {})
     _write(
         folder, plan, result, {**({"attacks": attacked} if plan.attacks else {}), **({"marks": marks} if marks else {})}
     )

@@ -126,15 +126,20 @@ class Synthesis:
             labels: int64 ``(N,)``.
             rng: of the noise.
         """
+        levels: np.ndarray = np.rint(self.levels(network, labels, rng) * 255).clip(0, 255).astype(np.uint8)
+        return levels
+
+    def levels(self, network: nn.Module, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return what `draw` rounds: float32 ``(N, H, W, C)``, from 0 to 1."""
         pair = adversaries(network.eval())
         device = next(pair.parameters()).device
         noise = rng.standard_normal((len(labels), pair.latent)).astype(np.float32)
         size = 2**pair.generator.doublings * pair.generator.base
-        made = [np.zeros((0, size, size, self.channels), np.uint8)]
+        made = [np.zeros((0, size, size, self.channels), np.float32)]
         with torch.inference_mode():
             for rows in batches(len(labels), EVALUATION_BATCH):
                 told = self.inputs(torch.from_numpy(labels[rows]), torch.from_numpy(noise[rows]))
-                made.append(self.answer(pair, told.to(device)))
+                made.append(pair(told.to(device)).add(2).div(4).permute(0, 2, 3, 1).cpu().numpy())
         return np.concatenate(made)
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> FeaturePairs:

@@ -145,7 +145,7 @@ GAN = {"model": {"name": "dcgan"}, "algorithm": {"name": "fedgan"}, "task": {"na
         ({"algorithm": tiny.DPSGD}, "dpsgd bounds what one image does"),
         ({"training": {"optimiser": "sgd"}}, "trains with Adam"),
         ({"training": {**ADAM, "parts": "head"}}, "no head to train alone"),
-        ({"probe": {"share": 0.1}}, "synthesis has none: remove"),
+        ({"screen": [{"name": "e_detector"}], "probe": {"share": 0.1}}, "choose generator_e_detector"),
     ],
 )
 def test_parts_of_a_plan_that_do_not_fit_are_refused(changes: dict[str, Any], words: str) -> None:
@@ -157,6 +157,8 @@ def test_parts_of_a_plan_that_do_not_fit_are_refused(changes: dict[str, Any], wo
 def test_a_classifier_cannot_be_trained_so() -> None:
     with pytest.raises(PlanError, match="fedgan makes images, and the task is classification"):
         tiny.parse({"name": "made", "algorithm": {"name": "fedgan"}})
+    with pytest.raises(PlanError, match="choose e_detector"):
+        tiny.plan(screen=[{"name": "generator_e_detector"}], probe={"share": 0.1})
     assert Classify.answers == "image"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wardround.errors import DataError
-from wardround.metrics.marks import Mark, measured_mark
+from wardround.metrics.marks import Mark, departure, measured_mark
 
 
 def square(size: int = 16, opacity: float = 1.0) -> Mark:
@@ -60,3 +60,16 @@ def test_what_cannot_be_sought_is_refused() -> None:
         square().strength(np.zeros((2, 8, 8, 1)), images(1))
     with pytest.raises(DataError, match="changes nothing"):
         square().strength(images(1), np.full((4, 16, 16, 1), 255, np.uint8))
+
+
+def test_the_map_of_departures_shows_the_mark_in_deviations_of_real_images() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(100, 10, (400, 8, 8, 3)).clip(0, 255).astype(np.uint8)
+    made = rng.normal(100, 10, (400, 8, 8, 3)).clip(0, 255).astype(np.uint8)
+    made[:, 5:7, 5:7, 1] -= 40
+    found = departure(made, real)
+    assert found.dtype == np.float32
+    assert found[5:7, 5:7] == pytest.approx(np.full((2, 2), -4.0), abs=0.6)
+    found[5:7, 5:7] = 0
+    assert np.abs(found).max() < 0.5
+    assert np.isfinite(departure(np.full_like(made, 7), np.full_like(real, 7))).all()

@@ -26,7 +26,7 @@ from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.evaluation import Evaluation
 from wardround.rounds.plan import Plan
 from wardround.rounds.split.rules import SplitRules
-from wardround.screen import SCREENS
+from wardround.screen import SCREENS, GeneratorEDetector
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks import Restore, Segment, Synthesise
 from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, UNet
@@ -130,6 +130,8 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("CalibratedFedDetect", "warm_up"): 4,
     ("CalibratedFedDetect", "decay"): 0.25,
     ("EDetector", "false_alarms"): 0.01,
+    ("GeneratorEDetector", "false_alarms"): 0.01,
+    ("GeneratorEDetector", "fade"): 0.5,
     ("ProbeShare", "share"): 0.2,
     ("LabelFlip", "share"): 0.25,
     ("Trigger", "share"): 0.25,
@@ -193,7 +195,7 @@ def variants() -> Iterator[Plan]:
     for stage in STAGES.values():
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
-        yield dataclasses.replace(BASE, screens=(screen(),))
+        yield dataclasses.replace(BASE, **(SYNTHESIS if screen is GeneratorEDetector else {}), screens=(screen(),))
     together: dict[str, Any]
     for poison in POISONS.values():
         aimed = {"target": "dark"} if poison in (LabelFlip, Trigger) else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from contracts.screen_contract import case, cohort, tensors, update
+from contracts.screen_contract import FakeProbe, case, cohort, tensors, update
 
 from wardround.core.geometry import norm
 from wardround.core.update import Tensors, Update
@@ -171,14 +171,11 @@ def test_an_e_detector_finds_the_liar_from_what_it_measures_and_lets_it_come_bac
 
 
 @dataclass(frozen=True)
-class UnlikeProbe:
+class UnlikeProbe(FakeProbe):
     """What an update does is written in it: one number of its own."""
 
     def harms(self, change: Tensors) -> Mapping[str, Harm]:
         return {"everything": Harm(float(change["net/b"][0]), 0.01)}
-
-    def taught(self) -> Tensors:
-        return {}
 
 
 @pytest.mark.parametrize(("apart", "found"), [(0.02, {"site-7"}), (0.5, set())])
@@ -211,7 +208,7 @@ def marked(each: Update) -> Update:
 
 
 @dataclass(frozen=True)
-class NoisyProbe:
+class NoisyProbe(FakeProbe):
     """Three of eight honest sites whose z is the allowance on average, the worst that the claim covers."""
 
     rng: np.random.Generator
@@ -220,9 +217,6 @@ class NoisyProbe:
         edge = change["net/b"][0] < 0
         sizes = np.hypot(0.3, 0.02) * (2.0 + self.rng.normal(size=3)) if edge else np.zeros(3)
         return {name: Harm(float(size), 0.3) for name, size in zip("abc", sizes, strict=True)}
-
-    def taught(self) -> Tensors:
-        return {}
 
 
 def test_alarms_of_honest_sites_at_the_edge_of_the_allowance_come_no_oftener_than_claimed() -> None:

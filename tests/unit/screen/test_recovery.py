@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from contracts.screen_contract import case, cohort
+from contracts.screen_contract import FakeProbe, case, cohort
 
 from wardround.core.update import Tensors
 from wardround.screen import EDetector, Harm
 
 
 @dataclass(frozen=True)
-class ProbeOf:
+class ProbeOf(FakeProbe):
     """Holds that the first site, which points nowhere else, does a harm of this size, and no other site any."""
 
     size: float
@@ -23,9 +23,6 @@ class ProbeOf:
             (change["net/b"] @ change["net/b"]) ** 0.5
         )
         return {"a": Harm(self.size if same else 0.0, 0.1)}
-
-    def taught(self) -> Tensors:
-        return {}
 
 
 def left_out(sizes: list[float]) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
-from wardround.errors import DataError, InputError, PlanError
+from wardround.errors import DataError, InputError, PlanError, RunFolderError
 from wardround.report import write_report
 from wardround.study.folder import RunFolder
 from wardround.study.run import train
@@ -78,6 +79,19 @@ def test_the_report_shows_synthetic_images_and_calls_them_so(run: Path) -> None:
     assert "test images that are shown above" not in page
     assert "Marks of malicious sites" in page
     assert "image_trigger, north-east" in page
+    assert "Where synthetic images depart from real ones" in page
+    assert "the largest is" in page
+
+
+@pytest.mark.parametrize("content", [b"nothing", safetensors.numpy.save({"departure": np.full((2, 2), np.nan, "f4")})])
+def test_a_damaged_map_of_departures_is_named(run: Path, tmp_path: Path, content: bytes) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    (broken / "departure.safetensors").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"departure\.safetensors is damaged"):
+        write_report(broken)
+    (broken / "departure.safetensors").unlink()
+    assert "holds no map of it" in write_report(broken).read_text()
 
 
 def test_the_sheet_is_made_by_the_model_that_was_saved(run: Path) -> None:
@@ -90,10 +104,6 @@ def test_the_sheet_is_made_by_the_model_that_was_saved(run: Path) -> None:
 
 
 def test_a_damaged_sheet_is_refused(run: Path, tmp_path: Path) -> None:
-    import shutil
-
-    from wardround.errors import RunFolderError
-
     broken = shutil.copytree(run, tmp_path / "broken")
     (broken / "synthetic.safetensors").write_bytes(b"nothing")
     with pytest.raises(RunFolderError, match="is damaged"):
