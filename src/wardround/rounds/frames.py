@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wardround.core.codec import Message
 from wardround.errors import QuorumLost, WardroundError, WireError
@@ -120,6 +120,10 @@ class Summation:
     _number: int = 0
     _whole: bool = False
     _frames: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def apart(self) -> Summation:
+        """Return what forms a sum over other sites of the round: with attempts of its own, and the same failures."""
+        return replace(self, _number=0, _whole=False, _frames={})
 
     def group(self, sites: Sequence[str], least: int = 1, whole: bool = False) -> GroupSum:
         """Sum the updates of `sites`, and of fewer when some are lost.

@@ -57,17 +57,21 @@ def _indivisible_weights(mixture: Mixture) -> Sequence[str]:
 
 
 def _least_sites(mixture: Mixture) -> Sequence[str]:
-    size, masking = mixture.cohort.size, mixture.masking
-    if masking is None or size is None or masking.least_sites <= size:
+    masking, sizes = mixture.masking, mixture.summed_sizes
+    if mixture.grouping is not None:
+        sizes = (mixture.grouping.size,)  # a group may lose sites down to it
+    if masking is None or not sizes or masking.least_sites <= sizes[0]:
         return []
-    return [f"masks least_sites = {masking.least_sites}, but a round has {size} sites"]
+    where = "a group may have" if mixture.grouping is not None else "a round has"
+    return [f"masks least_sites = {masking.least_sites}, but {where} {sizes[0]} sites"]
 
 
 def _threshold(mixture: Mixture) -> Sequence[str]:
-    size, masking = mixture.cohort.size, mixture.masking
-    if masking is None or size is None or not masking.threshold or size < 2 * masking.threshold <= 2 * size:
+    masking = mixture.masking
+    if masking is None or not masking.threshold:
         return []
-    return [f"a mask threshold of {masking.threshold} among {size} sites"]
+    wrong = [size for size in mixture.summed_sizes if not size < 2 * masking.threshold <= 2 * size]
+    return [f"a mask threshold of {masking.threshold} among {size} sites" for size in wrong[:1]]
 
 
 def _too_many_masked(mixture: Mixture) -> Sequence[str]:
@@ -78,9 +82,11 @@ def _too_many_masked(mixture: Mixture) -> Sequence[str]:
 
 
 def _too_few_updates(mixture: Mixture) -> Sequence[str]:
-    size = mixture.cohort.size
+    size, what = mixture.cohort.size, "updates"
+    if size is not None and mixture.grouping is not None:
+        size, what = mixture.grouping.count(size), "groups"
     return [
-        f"{judge.name} needs {judge.least_updates} updates, and a round has {size}"
+        f"{judge.name} needs {judge.least_updates} {what}, and a round has {size}"
         for judge in mixture.judges
         if size is not None and size < judge.least_updates
     ]
