@@ -222,16 +222,15 @@ class FrameExchange:
         groups = self.plan.groups or Groups()
         for number, dealt in enumerate(groups.deal(ctx)):
             asked = [site for site in dealt if site in sites]
-            of_group = summation.apart()
+            of_group = summation.among(dealt)
             try:
                 group = of_group.group(asked, groups.size)
                 void = self.opener.open(ctx, number, group)
                 reason = f"it is in a group whose sum was void: {void}" if void else ""
             except QuorumLost as lost:
                 reason = f"its group was lost: {lost}"
-            if reason:
-                summation.failed |= {site: reason for site in asked if site not in summation.failed}
-            else:
+            summation.failed |= {**dict.fromkeys(asked if reason else (), reason), **of_group.failed}
+            if not reason:
                 opened[number] = group
         return opened
 

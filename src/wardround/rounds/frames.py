@@ -121,9 +121,10 @@ class Summation:
     _whole: bool = False
     _frames: dict[str, list[bytes]] = field(default_factory=dict)
 
-    def apart(self) -> Summation:
-        """Return what forms a sum over other sites of the round: with attempts of its own, and the same failures."""
-        return replace(self, _number=0, _whole=False, _frames={})
+    def among(self, sites: Sequence[str]) -> Summation:
+        """Return what forms the sum of a group that is dealt apart: with attempts of its own, and its own failures."""
+        failed = {site: reason for site, reason in self.failed.items() if site in sites}
+        return replace(self, failed=failed, _number=0, _whole=False, _frames={})
 
     def group(self, sites: Sequence[str], least: int = 1, whole: bool = False) -> GroupSum:
         """Sum the updates of `sites`, and of fewer when some are lost.

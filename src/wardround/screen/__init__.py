@@ -10,6 +10,7 @@ from wardround.screen.feddetect import CalibratedFedDetect, FedDetect
 from wardround.screen.flame import Flame
 from wardround.screen.fltrust import FlTrust
 from wardround.screen.foolsgold import FoolsGold
+from wardround.screen.group_evidence import GroupEvidence
 from wardround.screen.mixing import NearestNeighbourMixing
 from wardround.screen.norms import Norms
 
@@ -25,6 +26,7 @@ SCREENS: dict[str, type[Screen]] = {
     "feddetect": FedDetect,
     "calibrated_feddetect": CalibratedFedDetect,
     "e_detector": EDetector,
+    "group_evidence": GroupEvidence,
 }
 """Names a plan may use in ``[[screen]] name = …``."""
 
@@ -39,6 +41,7 @@ __all__ = [
     "FedDetect",
     "FlTrust",
     "Flame",
+    "GroupEvidence",
     "FoolsGold",
     "Harm",
     "Judgement",
