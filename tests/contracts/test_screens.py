@@ -15,6 +15,7 @@ from wardround.screen import (
     Flame,
     FlTrust,
     FoolsGold,
+    GroupEvidence,
     NearestNeighbourMixing,
     Norms,
 )
@@ -70,6 +71,10 @@ class TestCalibratedFedDetect(ScreenContract):
 
 class TestEDetector(ScreenContract):
     screen = EDetector()
+
+
+class TestGroupEvidence(ScreenContract):
+    screen = GroupEvidence()
 
 
 def test_no_registered_screen_is_left_out() -> None:

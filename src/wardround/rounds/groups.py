@@ -82,7 +82,8 @@ class Company:
             )
         if len(asked) < self.groups.size:
             raise SiteError(
-                f"{len(asked)} sites are left of a group in round {round_index}, and the plan says {self.groups.size}"
+                f"there are {len(asked)} of a group left in round {round_index}, and the plan's groups have "
+                f"{self.groups.size} or more"
             )
 
 

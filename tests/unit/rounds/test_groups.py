@@ -63,7 +63,7 @@ def test_a_site_keeps_to_its_group() -> None:
     for asked in (("site-0", other), (*own, other), tuple(site for site in own if site != "site-0")):
         with pytest.raises(SiteError, match="the plan deals"):
             company.require(0, EIGHT, asked)
-    with pytest.raises(SiteError, match="2 sites are left of a group"):
+    with pytest.raises(SiteError, match="2 of a group left"):
         company.require(0, EIGHT, tuple(sorted({"site-0", *[site for site in own if site != "site-0"][:1]})))
 
 
