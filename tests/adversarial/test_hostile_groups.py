@@ -91,7 +91,7 @@ def test_sites_that_are_told_of_other_cohorts_do_not_meet(tmp_path: Path) -> Non
     mine = made.call(ALBA, "offer", offer(group)).tensors
     assert set(mine) == {partner}
     assert "the plan deals" in made.refusal(partner, "offer", offer(group))
-    said = Message({"round": 0, "attempt": 0, "part": 0, "weights": {site: 3 for site in group}})
+    said = Message({"round": 0, "attempt": 0, "part": 0, "weights": dict.fromkeys(group, 3)})
     assert made.refusal(ALBA, "upload", said)
     assert "sent no update" in made.refusal(ALBA, "agree", Message({**said.fields, "survivors": list(group)}))
 
@@ -124,7 +124,7 @@ def test_after_one_sum_no_other_of_the_round_is_opened(tmp_path: Path) -> None:
 def test_what_lasts_is_worked_out_from_many_sums_and_from_fixed_groups_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The price that `check` prints. Updates that were the same in every round are solved for, from opened sums alone."""
+    """The price that `check` prints: updates that were the same in every round are solved for, from opened sums."""
     lasting: dict[str, np.ndarray] = {}
 
     def encoded(self: Outlet, ctx: RoundContext, broadcast: Tensors, change: Tensors) -> Encoded:

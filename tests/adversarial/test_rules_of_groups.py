@@ -78,7 +78,7 @@ def test_one_group(tmp_path: Path, lift: Lift) -> None:
 
 @pytest.mark.parametrize("groups", [{"size": 2, "regroup": False}, None])
 def test_changing_groups_needed(tmp_path: Path, lift: Lift, groups: dict[str, object] | None) -> None:
-    """Of two that are always together the screen says the same for ever; where there are no groups it is blind to them."""
+    """Of two that are always together the screen says the same for ever."""
     changes = {"groups": groups} if groups else {"protect": []}
     plan = grouped_sites.plan(rounds=3, screen=EVIDENCE, **changes)
     plan = plan if groups else replace(plan, groups=None)
@@ -98,14 +98,10 @@ def test_fixed_groups_drawn(lift: Lift) -> None:
     """They would not be fixed: who is with whom changes with who is drawn."""
     plan = grouped_sites.plan(groups={"size": 2, "regroup": False}, sites_per_round=4)
     lift("fixed-groups-drawn", plan)
-    drawn = [
-        tuple(sorted(np.random.default_rng(seed).choice(NAMES, 4, replace=False).tolist())) for seed in range(8)
-    ]
+    drawn = [tuple(sorted(np.random.default_rng(seed).choice(NAMES, 4, replace=False).tolist())) for seed in range(8)]
     groups = plan.groups
     assert groups
-    with_alba = {
-        groups.of(replace(tiny.context(), cohort=cohort), "alba") for cohort in drawn if "alba" in cohort
-    }
+    with_alba = {groups.of(replace(tiny.context(), cohort=cohort), "alba") for cohort in drawn if "alba" in cohort}
     assert len(with_alba) > 1
 
 

@@ -222,7 +222,9 @@ class Coordinator:
         frames = FrameExchange(
             self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server, examples
         )
-        return GroupExchange(frames, server, screening) if isinstance(server, OpenServer) and self.plan.groups else frames
+        return (
+            GroupExchange(frames, server, screening) if isinstance(server, OpenServer) and self.plan.groups else frames
+        )
 
     def _scheme(self) -> Scheme:
         return Scheme.of(self.plan.pipeline, self.plan.weight_total)

@@ -60,5 +60,7 @@ class GroupExchange:
 
 def _mean(total: Aggregate, ctx: RoundContext, accepted: Mapping[str, Mapping[str, Any]]) -> Update:
     """Return the mean of a group as an update; its weight is the whole number that the members' weights sum to."""
-    reports = {site: {k: accepted[site][k] for k in ("loss", "last_loss") if k in accepted[site]} for site in total.sites}
+    reports = {
+        site: {k: accepted[site][k] for k in ("loss", "last_loss") if k in accepted[site]} for site in total.sites
+    }
     return Update("+".join(total.sites), ctx.round, total.mean(), int(total.weight), members=reports)

@@ -33,12 +33,14 @@ def _over_rounds(plan: Plan, groups: Groups) -> list[str]:
     count = known or _EXAMPLE * groups.size
     told = Exposure.of(groups, plan.seed, [f"{place:05d}" for place in range(count)], plan.rounds)
     sites = f"{count} sites, none lost" if known else f"{count} sites, say, and none lost"
-    lines = ["  many rounds   the groups change: what lasts in a site's updates (its mix of labels, say) can be worked out"]
+    lines = [
+        "  many rounds   the groups change: what lasts in a site's updates (its mix of labels, say) can be worked out"
+    ]
     if told.solved_after is None:
         return [*lines, f"                of enough of them; {plan.rounds} rounds are not enough ({sites})"]
     return [
         *lines,
-        f"                from round {told.solved_after} on, and in the end as well as from {told.worth:.1f} of its updates "
-        "in the clear",
-        f"                ({sites}); what it learned in one round alone stays in the sum of its group",
+        f"                from round {told.solved_after} on, and in the end as well as from {told.worth:.1f} of its updates",
+        f"                in the clear ({sites}); what it learned in one round alone stays in the sum",
+        "                of its group",
     ]

@@ -18,7 +18,6 @@ from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.errors import QuorumLost
-
 from wardround.ledger.entries import GroupSum, Verdict
 from wardround.protect.clip import Clip
 from wardround.protect.quantise import integer_weights

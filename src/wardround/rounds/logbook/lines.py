@@ -66,7 +66,8 @@ def shown(lines: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return site -> the entries of a round that are about it, in the order in which it asks for them to co-sign.
 
     An update stands there with what it was trained from, and with its group where there are groups; where there is
-    none, the verdict stands alone. A site that was not asked is not there. What noise costs is computed from all rounds and all sites, so that no site is asked for it.
+    none, the verdict stands alone. A site that was not asked is not there. What noise costs is computed from all rounds
+    and all sites, so that no site is asked for it.
     """
     found: dict[str, list[Entry]] = {}
     for entry in lines:
