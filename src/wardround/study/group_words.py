@@ -38,9 +38,9 @@ def _over_rounds(plan: Plan, groups: Groups) -> list[str]:
     ]
     if told.solved_after is None:
         return [*lines, f"                of enough of them; {plan.rounds} rounds are not enough ({sites})"]
+    updates = f"{told.worth:.1f} of its updates in the clear"
     return [
         *lines,
-        f"                from round {told.solved_after} on, and in the end as well as from {told.worth:.1f} of its updates",
-        f"                in the clear ({sites}); what it learned in one round alone stays in the sum",
-        "                of its group",
+        f"                from round {told.solved_after} on, and in the end as well as from {updates}",
+        f"                ({sites}); what it learned in one round alone stays in the sum of its group",
     ]
