@@ -168,6 +168,11 @@ class GroupSum(Entry):
     round: Whole
     sites: Annotated[tuple[str, ...], listed(SITE, MAX_SITES)]
 
+    def require(self) -> None:
+        """Refuse what is no group: a site alone, one twice, or names in another order than the one."""
+        if len(self.sites) < 2 or list(self.sites) != sorted(set(self.sites)):
+            raise LedgerError(f"{self.what} does not name two sites or more, each once and in order")
+
 
 @dataclass(frozen=True)
 class AggregateDigest(Entry):

@@ -214,6 +214,8 @@ def _seen(plan: Plan) -> list[str]:
             f"                lists; t = {threshold}",
             f"                and a sum has {least} sites or more{halves}",
         ]
+    if plan.groups:
+        lines.append("                (of a group of two, one on the coordinator's side gives the other's update away)")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The screen of groups: who is told from whom, how often the honest are accused, who comes back, and what it cannot tell."""
+"""The screen of groups: who is told from whom, how often the honest are accused, who comes back, what it cannot do."""
 
 from __future__ import annotations
 
@@ -204,7 +204,8 @@ def test_conspirators_can_throw_suspicion_on_one_that_is_honest() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"false_alarms": 0.0}, {"rest": 0}, {"allowance": -1.0}, {"bet": 0.0}, {"most": 200.0}, {"longest": 1.0}]
+    "settings",
+    [{"false_alarms": 0.0}, {"rest": 0}, {"allowance": -1.0}, {"bet": 0.0}, {"most": 200.0}, {"longest": 1.0}],
 )
 def test_settings_that_mean_nothing(settings: dict[str, float]) -> None:
     with pytest.raises(PlanError, match="group_evidence needs"):

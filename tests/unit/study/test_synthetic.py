@@ -154,7 +154,14 @@ def test_generators_are_judged_in_groups(tmp_path: Path) -> None:
     """A scaled update is seen through its group; what the site reports of itself is what fedgan reports."""
     scaled = [ATTACK, {"kind": "scale", "sites": ["north-east"], "times": 20.0}]
     stages = [{"stage": "clip", "norm": 50.0}, {"stage": "quantise", "bits": 20}, {"stage": "masks"}]
-    table = {**TABLE, "rounds": 1, "protect": stages, "groups": {"size": 2}, "screen": [{"name": "group_evidence"}], "quorum": 2}
+    table = {
+        **TABLE,
+        "rounds": 1,
+        "protect": stages,
+        "groups": {"size": 2},
+        "screen": [{"name": "group_evidence"}],
+        "quorum": 2,
+    }
     records = RunFolder(train(parse({**table, "attack": scaled}), tmp_path / "run", workers=0)).records()
     for record in records:
         (group,) = [one for one in record.groups if "north-east" in one]
