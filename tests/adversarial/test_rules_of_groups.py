@@ -46,7 +46,7 @@ def test_groups_encrypted(tmp_path: Path, lift: Lift) -> None:
 
 def test_groups_bisected(tmp_path: Path, lift: Lift) -> None:
     """A site would let itself be summed in a half of its group, if a coordinator said that the whole sum was void."""
-    masks = {"stage": "masks", "bisect": True, "threshold": 4}
+    masks = {"stage": "masks", "bisect": True, "threshold": 6}
     plan = grouped_sites.plan(groups={"size": 6}, protect=[*MASKED[:2], masks])
     lift("groups-bisected", plan)
     stage = plan.pipeline.masks
@@ -125,8 +125,26 @@ def test_a_group_may_not_be_smaller_than_the_masks_ask() -> None:
 def test_a_threshold_is_of_a_group() -> None:
     plan = grouped_sites.plan(protect=[*MASKED[:2], {"stage": "masks", "threshold": 4}])
     with pytest.raises(PlanError, match="a mask threshold of 4 among 2 sites"):
-        plan.check(len(NAMES))
+        plan.check()
     grouped_sites.plan(protect=[*MASKED[:2], {"stage": "masks", "threshold": 2}]).check(len(NAMES))
+
+
+def test_a_threshold_is_of_every_group_that_may_be() -> None:
+    """Nine sites make threes; once one of them rests, the others make fours, of which two are no majority."""
+    plan = grouped_sites.plan(groups={"size": 3}, protect=[*MASKED[:2], {"stage": "masks", "threshold": 2}])
+    with pytest.raises(PlanError, match="a mask threshold of 2 among 5 sites") as refused:
+        plan.check(9)
+    assert refused.value.rule == "mask-threshold"
+    grouped_sites.plan(groups={"size": 3}, protect=[*MASKED[:2], {"stage": "masks", "threshold": 3}]).check(9)
+
+
+def test_a_quorum_leaves_room_for_those_that_rest() -> None:
+    """With all of eight a run would end with the first alarm, and end again however often it is resumed."""
+    with pytest.raises(PlanError, match="quorum = 6 can never be met by 8 sites while others rest") as refused:
+        grouped_sites.plan(screen=EVIDENCE, quorum=6).check(8)
+    assert refused.value.rule == "quorum-beyond-cohort"
+    grouped_sites.plan(screen=EVIDENCE, quorum=5).check(8)
+    grouped_sites.plan(quorum=6).check(8)
 
 
 def test_judges_count_groups() -> None:

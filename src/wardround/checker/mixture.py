@@ -202,15 +202,6 @@ class Mixture:
         return self.grouping is not None and judge.takes_groups
 
     @property
-    def summed_sizes(self) -> tuple[int, ...]:
-        """Sites in one sum: those of a round, or of its groups; none while nobody knows."""
-        size = self.cohort.size
-        if size is None or self.grouping is None:
-            return () if size is None else (size,)
-        count = self.grouping.count(size)
-        return tuple(sorted({size // count, -(-size // count)}))
-
-    @property
     def noises(self) -> tuple[tuple[str, Noise], ...]:
         """Every noise with the name of what adds it."""
         staged = [(link.name, link.contract.noise) for link in self.stages]

@@ -165,7 +165,10 @@ class FrameExchange:
             examples=self.examples,
         )
         summation.failed |= inbox.failed
-        groups = self._grouped(ctx, summation, trained) if self.plan.groups else self._opened(ctx, summation, trained)
+        if self.plan.groups is None:
+            groups = self._opened(ctx, summation, trained)
+        else:
+            groups = self._grouped(ctx, summation, trained, self.plan.groups)
         sites = tuple(sorted(site for group in groups.values() for site in group.sites))
         check_quorum(self.plan, ctx, sites, summation.failed)
         upload_bytes = self.scheme.upload_bytes(self.num_values)
@@ -216,10 +219,11 @@ class FrameExchange:
             number += 1
         return opened
 
-    def _grouped(self, ctx: RoundContext, summation: Summation, sites: Sequence[str]) -> dict[int, GroupSum]:
+    def _grouped(
+        self, ctx: RoundContext, summation: Summation, sites: Sequence[str], groups: Groups
+    ) -> dict[int, GroupSum]:
         """Open the sum of each group that is large enough and whose sum is one that honest sites can make."""
         opened: dict[int, GroupSum] = {}
-        groups = self.plan.groups or Groups()
         for number, dealt in enumerate(groups.deal(ctx)):
             asked = [site for site in dealt if site in sites]
             of_group = summation.among(dealt)

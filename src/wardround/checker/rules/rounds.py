@@ -10,8 +10,14 @@ from wardround.checker.rule import Rule
 
 
 def _quorum(mixture: Mixture) -> Sequence[str]:
-    drawn, quorum = mixture.cohort.sites_per_round, mixture.cohort.quorum
-    return [f"quorum = {quorum} can never be met by sites_per_round = {drawn}"] if drawn and quorum > drawn else []
+    drawn, quorum, size = mixture.cohort.sites_per_round, mixture.cohort.quorum, mixture.cohort.size
+    if drawn and quorum > drawn:
+        return [f"quorum = {quorum} can never be met by sites_per_round = {drawn}"]
+    # A screen lets fewer than half of the sites rest; more than the others can never answer then.
+    rests = any(judge.tells_members for judge in mixture.judges)
+    if rests and size is not None and quorum > size // 2 + 1:
+        return [f"quorum = {quorum} can never be met by {size} sites while others rest"]
+    return []
 
 
 def _drawn_yardstick(mixture: Mixture) -> Sequence[str]:
@@ -57,20 +63,23 @@ def _indivisible_weights(mixture: Mixture) -> Sequence[str]:
 
 
 def _least_sites(mixture: Mixture) -> Sequence[str]:
-    masking, sizes = mixture.masking, mixture.summed_sizes
-    if mixture.grouping is not None:
-        sizes = (mixture.grouping.size,)  # a group may lose sites down to it
-    if masking is None or not sizes or masking.least_sites <= sizes[0]:
+    masking, grouping = mixture.masking, mixture.grouping
+    size, where = mixture.cohort.size, "a round has"
+    if grouping is not None:
+        size, where = grouping.size, "a group may have"  # it may lose sites down to that
+    if masking is None or size is None or masking.least_sites <= size:
         return []
-    where = "a group may have" if mixture.grouping is not None else "a round has"
-    return [f"masks least_sites = {masking.least_sites}, but {where} {sizes[0]} sites"]
+    return [f"masks least_sites = {masking.least_sites}, but {where} {size} sites"]
 
 
 def _threshold(mixture: Mixture) -> Sequence[str]:
-    masking = mixture.masking
+    masking, size = mixture.masking, mixture.cohort.size
     if masking is None or not masking.threshold:
         return []
-    wrong = [size for size in mixture.summed_sizes if not size < 2 * masking.threshold <= 2 * size]
+    sizes = [size] if size is not None else []
+    if mixture.grouping is not None:  # who rests or fails changes how many make a group
+        sizes = [mixture.grouping.size, 2 * mixture.grouping.size - 1]
+    wrong = [size for size in sizes if not size < 2 * masking.threshold <= 2 * size]
     return [f"a mask threshold of {masking.threshold} among {size} sites" for size in wrong[:1]]
 
 
