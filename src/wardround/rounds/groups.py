@@ -95,13 +95,11 @@ class Exposure:
     give each of them away.
 
     Attributes:
-        smallest: sites in the smallest group of any round.
         solved_after: rounds after which the sums determine every site's part; ``None`` where they never do.
         worth: once all rounds are over, as how many rounds of the site's bare updates the estimate of its part is
             worth, for the site that is worst off; 0 where it is not determined.
     """
 
-    smallest: int
     solved_after: int | None
     worth: float
 
@@ -114,14 +112,13 @@ class Exposure:
         """
         names = tuple(sorted(sites))
         places = {site: place for place, site in enumerate(names)}
-        seen, solved_after, smallest = np.zeros((len(names), len(names))), None, len(names)
+        seen, solved_after = np.zeros((len(names), len(names))), None
         for index in range(rounds):
             for group in groups.deal(RoundContext(seed, index, rounds, names, len(names))):
                 held = [places[site] for site in group]
                 # A sum of n updates is n times as noisy as one, in variance.
                 seen[np.ix_(held, held)] += 1 / len(held)
-                smallest = min(smallest, len(held))
             if solved_after is None and np.linalg.matrix_rank(seen) == len(names):
                 solved_after = index + 1
         worth = float(1 / np.diag(np.linalg.inv(seen)).min()) if solved_after is not None else 0.0
-        return cls(smallest, solved_after, worth)
+        return cls(solved_after, worth)
