@@ -14,14 +14,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from arms import ARMS, EIGHT, EIGHT_ONE, SIXTEEN, UNLIKE, Hospitals, plan_for
-from rows import VICTIMS
+from run import success  # that of robust-classification, whose folder comes first once arms is imported
 
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
@@ -96,13 +95,6 @@ def measured(row: Row, root: Path) -> dict[str, Any]:
         "most_cut": max((said.get("cut", 0.0) for r in records for said in r.accepted.values()), default=0.0),
         "cpu_s": round(time.process_time() - began, 2),
     }
-
-
-def success(summary: Mapping[str, Any], culprits: set[str]) -> float:
-    """Return the share of the honest sites' nevi that are taken for melanomas: what every attack here wants."""
-    source, target = (summary["classes"].index(VICTIMS[which]) for which in ("source", "target"))
-    rows = np.array([counts[source] for site, counts in summary["confusion"].items() if site not in culprits])
-    return float(rows[:, target].sum() / rows.sum())
 
 
 def counted(records: Sequence[RoundRecord], sites: Sequence[str], culprits: set[str]) -> dict[str, Any]:

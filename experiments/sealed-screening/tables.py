@@ -3,8 +3,8 @@
     python experiments/sealed-screening/tables.py [OUT]
 
 Reads ``OUT/runs.jsonl`` and ``OUT/benign.jsonl``, writes ``results.json`` and ``results.md`` beside this file. Means
-are over seeds; intervals are 95% ones: of paired differences over seeds (Student's t); of the share of accused
-site-rounds, clustered by run.
+are over seeds, of CPU seconds medians; intervals are 95% ones: of paired differences over seeds (Student's t); of the
+share of accused site-rounds, clustered by run (bootstrap); of the share of runs with an alarm (exact).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 from arms import ARMS, EIGHT, EIGHT_ONE, SIXTEEN, UNLIKE
-from scipy.stats import t as student
+from scipy.stats import binomtest
+from tables import flagged, paired  # those of robust-classification, whose folder comes first once arms is imported
 
 HERE = Path(__file__).resolve().parent
 DEALT = (EIGHT, EIGHT_ONE, SIXTEEN, UNLIKE)
@@ -64,10 +65,11 @@ def _cells(runs: Lines) -> Lines:
                 continue
             cell: dict[str, Any] = {"dealt": held[0]["dealt"], "attack": attack, "arm": arm, "seeds": len(held)}
             cell["ended"] = len(ended)
-            for name in ("success", "auc", "auc_malignant", "cpu_s", "bytes_up", "bytes_down"):
+            for name in ("success", "auc", "auc_malignant", "bytes_up", "bytes_down"):
                 cell[name] = float(np.mean([line[name] for line in held]))
+            cell["cpu_s"] = float(np.median([line["cpu_s"] for line in held]))  # the first run also computes features
             for other, key in ((PLAIN, "over_one_sum"), (BESIDE, "over_e_detector")):
-                cell[key] = paired(held, _of(runs, attack=attack, arm=other))
+                cell[key] = _apart(held, _of(runs, attack=attack, arm=other))
             for who in ("honest", "malicious"):
                 count = sum(line[who] for line in held)
                 for what in ("accused", "lost"):
@@ -79,28 +81,23 @@ def _cells(runs: Lines) -> Lines:
     return cells
 
 
-def paired(mine: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> list[float] | None:
-    """Return the mean difference of success and its 95% interval over seeds; ``None`` where pairs are missing."""
+def _apart(mine: Lines, others: Lines) -> list[float] | None:
+    """Return by how much success differs, in pairs of one seed each."""
     theirs = {line["seed"]: line["success"] for line in others if "success" in line}
-    apart = np.array([line["success"] - theirs[line["seed"]] for line in mine if line["seed"] in theirs])
-    if len(apart) < 2:
-        return None
-    half = float(student.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart)))
-    return [float(apart.mean()), float(apart.mean()) - half, float(apart.mean()) + half]
+    held = [line for line in mine if line["seed"] in theirs]
+    return paired([line["success"] for line in held], [theirs[line["seed"]] for line in held])
 
 
 def accused(runs: Lines) -> dict[str, Any]:
-    """Return the share of honest site-rounds that are accused, with a 95% bootstrap interval of whole runs."""
-    if not runs:
-        return {"runs": 0}
-    counts = np.array([[line["honest_accused"], line["honest"]] for line in runs], float)
-    rng = np.random.default_rng(0)
-    drawn = counts[rng.integers(len(counts), size=(10_000, len(counts)))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    share = float(counts[:, 0].sum() / counts[:, 1].sum())
-    alarmed = int((counts[:, 0] > 0).sum())
-    lost = sum(line["honest_lost"] for line in runs) / counts[:, 1].sum()
-    return {"runs": len(runs), "share": share, "low": float(low), "high": float(high), "alarmed": alarmed, "lost": lost}
+    """Return the share of honest site-rounds that are accused, with its interval, and of those lost with a group."""
+    found = flagged([{**line, "honest_flagged": line["honest_accused"]} for line in runs])
+    if runs:
+        found["lost"] = sum(line["honest_lost"] for line in runs) / sum(line["honest"] for line in runs)
+        found["alarmed"] = sum(line["honest_accused"] > 0 for line in runs)
+        # Clopper and Pearson's interval: one of the bootstrap says nothing where nothing was seen.
+        sure = binomtest(found["alarmed"], len(runs)).proportion_ci(method="exact")
+        found["alarm_low"], found["alarm_high"] = float(sure.low), float(sure.high)
+    return found
 
 
 def _markdown(found: Mapping[str, Any]) -> str:
@@ -117,11 +114,12 @@ def _markdown(found: Mapping[str, Any]) -> str:
     said += "\n## Honest site-rounds accused by the screen of groups, runs without an attack\n\n"
     for name, quiet in found["accused_without_attack"].items():
         if quiet["runs"]:
+            share, low, high = (100 * quiet[key] for key in ("share", "low", "high"))
+            said += f"- {name}: {share:.2f}% ({low:.2f} to {high:.2f}) in {quiet['runs']} runs; an alarm in "
             said += (
-                f"- {name}: {100 * quiet['share']:.2f}% ({100 * quiet['low']:.2f} to {100 * quiet['high']:.2f}) in "
-                f"{quiet['runs']} runs, an alarm in {quiet['alarmed']} of them; {100 * quiet['lost']:.2f}% lost with a "
-                "group\n"
+                f"{quiet['alarmed']} of them ({quiet['alarm_low']:.2f} to {quiet['alarm_high']:.2f} of all such runs); "
             )
+            said += f"{100 * quiet['lost']:.2f}% lost with a group\n"
     return said
 
 
