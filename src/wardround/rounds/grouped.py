@@ -11,7 +11,8 @@ from wardround.checker import View
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Aggregate, Update
-from wardround.rounds.exchange import Collected, FrameExchange, check_quorum
+from wardround.errors import QuorumLost
+from wardround.rounds.exchange import Collected, FrameExchange
 from wardround.rounds.screening import Screening
 from wardround.rounds.server import OpenServer
 
@@ -31,7 +32,11 @@ class GroupExchange:
     screening: Screening
 
     def collect(self, ctx: RoundContext, body: Message) -> Collected:
-        """Carry out the round, and judge its groups; see `Exchange.collect`."""
+        """Carry out the round, and judge its groups; see `Exchange.collect`.
+
+        The quorum counts the sites whose sums were opened, also those that are then left out with their group: else a
+        few malicious sites could end a run together with those that they are dealt to.
+        """
         collected = self.frames.collect(ctx, body)
         sums = [self.server.sum_of(number) for number in collected.groups]
         means = [_mean(total, ctx, collected.accepted) for total in sums]
@@ -40,7 +45,11 @@ class GroupExchange:
         refused, failed = self.screening.refused(collected.accepted), dict(collected.failed)
         failed |= refused
         sites = tuple(sorted(site for name in total.sites for site in members[name]))
-        check_quorum(self.frames.plan, ctx, sites, failed)
+        if not sites:
+            reasons = "; ".join(f"{site}: {reason}" for site, reason in failed.items())
+            raise QuorumLost(
+                f"round {ctx.round} has no group left that its rules let count ({reasons}): change the rules"
+            )
         return replace(
             collected,
             sites=sites,

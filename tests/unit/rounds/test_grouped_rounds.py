@@ -187,16 +187,49 @@ class Accusing:
         return Judgement(verdicts, members={"brno": Judged(0.0, "it rests") if rests else Judged()})
 
 
+@dataclass(frozen=True)
+class Sparing:
+    """Leaves out every group but that of the sites that it spares."""
+
+    spares: tuple[str, ...]
+
+    @property
+    def combiner(self) -> Combiner:
+        return Combiner("sparing", View.EACH, takes_groups=True)
+
+    def judge(self, case: Case) -> Judgement:
+        kept = {update.site for update in case.updates if set(self.spares) & set(update.members)}
+        return Judgement({u.site: Judged() if u.site in kept else Judged(0.0, "too long") for u in case.updates})
+
+
+def screened(screen: Accusing | Sparing, folder: Path, monkeypatch: pytest.MonkeyPatch, rounds: int) -> Memory:
+    """Run a plan with a screen that no plan can name."""
+    plan, journal = grouped_sites.plan(rounds=rounds), Memory(folder / "ledger")
+    made = rigged.Tampering(grouped_sites.fabric(plan, folder), rigged.honest)
+    monkeypatch.setattr(Plan, "digest", lambda self: "0" * 64)
+    result = Coordinator(replace(plan, screens=(screen,)), made, journal).run()
+    assert result.ledger.final
+    return journal
+
+
+def test_attackers_cannot_end_a_run_with_those_whom_they_are_dealt_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of six could spoil two of three groups: what is left is less than the quorum of those that answered."""
+    (record,) = screened(Sparing(("alba",)), tmp_path, monkeypatch, 1).records
+    assert len(record.accepted) == 2
+    assert len(record.refused) == 4
+
+
+def test_a_round_of_which_nothing_is_left_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(QuorumLost, match="round 0 has no group left that its rules let count"):
+        screened(Sparing(()), tmp_path, monkeypatch, 1)
+
+
 class TestVerdicts:
     @pytest.fixture
     def records(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RoundRecord]:
-        plan = grouped_sites.plan(rounds=3, quorum=2)
-        made = rigged.Tampering(grouped_sites.fabric(plan, tmp_path), rigged.honest)
-        journal = Memory(tmp_path / "ledger")
-        monkeypatch.setattr(Plan, "digest", lambda self: "0" * 64)
-        result = Coordinator(replace(plan, screens=(Accusing(),)), made, journal).run()
-        assert result.ledger.final
-        return journal.records
+        return screened(Accusing(), tmp_path, monkeypatch, 3).records
 
     def test_a_group_that_is_left_out_is_left_out_with_all_its_members(self, records: list[RoundRecord]) -> None:
         for record in records:

@@ -160,7 +160,6 @@ def test_generators_are_judged_in_groups(tmp_path: Path) -> None:
         "protect": stages,
         "groups": {"size": 2},
         "screen": [{"name": "group_evidence"}],
-        "quorum": 2,
     }
     records = RunFolder(train(parse({**table, "attack": scaled}), tmp_path / "run", workers=0)).records()
     for record in records:
