@@ -82,31 +82,31 @@ class GroupEvidence:
         norms = [norm(update.tensors) for update in case.updates]
         middle = sorted(norms)[(len(norms) - 1) // 2] if norms else 0.0
         excesses = {"length": _lengths(case, norms, middle), "way": _ways(case, norms), "loss": _losses(case)}
-        logs = {
-            kind: {site: max(_kept(case, kind, site), 0.0) + bet for site, bet in self._bets(excess).items()}
-            for kind, excess in excesses.items()
-        }
+        logs = {kind: self._weighed(case, kind, excess) for kind, excess in excesses.items()}
         totals = {site: _log_mean([found[site] for found in logs.values()]) for site in sorted(excesses["loss"])}
-        resting = {site: left - 1 for site, left in _group(case.memory, "rest").items()}
-        alarms = _group(case.memory, "alarms")
-        for site in self._alarmed(totals, len(resting)):
-            alarms[site] = alarms.get(site, 0.0) + 1
-            resting[site] = self.rest * 2.0 ** (alarms[site] - 1)
-            logs |= {kind: {**logs[kind], site: 0.0} for kind in logs}
-        resting = {site: left for site, left in resting.items() if left > 0}
+        resting, alarms = self._rests(case.memory, totals)
         members = {site: Verdict(evidence={"log evidence": total}) for site, total in totals.items()}
         members |= {site: _resting(left, totals.get(site)) for site, left in resting.items()}
-        kept = {
-            **case.memory,
-            **_in("alarms", alarms),
-            **{n: v for kind in logs for n, v in _in(kind, logs[kind]).items()},
-        }
-        memory = {name: value for name, value in kept.items() if not name.startswith("rest/")} | _in("rest", resting)
-        verdicts = {
-            update.site: self._verdict(length, middle) for update, length in zip(case.updates, norms, strict=True)
-        }
-        updates = [clipped(update, length, middle) for update, length in zip(case.updates, norms, strict=True)]
-        return Judgement(verdicts, updates, memory, members)
+        memory = {name: value for name, value in case.memory.items() if not name.startswith("rest/")}
+        for kind, found in logs.items():
+            memory |= _in(kind, {site: 0.0 if site in resting else value for site, value in found.items()})
+        memory |= _in("rest", resting) | _in("alarms", alarms)
+        held = list(zip(case.updates, norms, strict=True))
+        verdicts = {update.site: self._verdict(length, middle) for update, length in held}
+        return Judgement(verdicts, [clipped(update, length, middle) for update, length in held], memory, members)
+
+    def _weighed(self, case: Case, kind: str, excess: Mapping[str, float]) -> dict[str, float]:
+        """Return site -> the logarithm of the evidence of one kind after this round."""
+        return {site: max(_kept(case, kind, site), 0.0) + bet for site, bet in self._bets(excess).items()}
+
+    def _rests(self, memory: Tensors, totals: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+        """Return site -> rounds that it rests from now on, for those that do, and site -> its alarms so far."""
+        left = {site: rounds - 1 for site, rounds in _group(memory, "rest").items()}
+        alarms = _group(memory, "alarms")
+        for site in self._alarmed(totals, len(left)):
+            alarms[site] = alarms.get(site, 0.0) + 1
+            left[site] = self.rest * 2.0 ** (alarms[site] - 1)
+        return {site: rounds for site, rounds in left.items() if rounds > 0}, alarms
 
     def _bets(self, excess: Mapping[str, float]) -> dict[str, float]:
         """Return site -> the logarithm of e."""
