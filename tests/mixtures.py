@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from wardround.aggregate import Aggregator, GeometricMedian, Krum, Mean, Median, MultiKrum, TrimmedMean
-from wardround.checker import Combiner, Link, Mixture, Unit, View
+from wardround.checker import Combiner, Grouping, Link, Mixture, Unit, View
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
 from wardround.privacy.words import Words
@@ -33,6 +33,7 @@ from wardround.screen import (
     FlTrust,
     FoolsGold,
     GeneratorEDetector,
+    GroupEvidence,
     NearestNeighbourMixing,
     Norms,
     Screen,
@@ -79,6 +80,7 @@ ALIKE_SCREENS: tuple[Screen, ...] = (
     CalibratedFedDetect(),
     EDetector(),
     GeneratorEDetector(),
+    GroupEvidence(),
 )
 """Judges that stages must let see what those with a name let see; rules about trust and probes ask no stage."""
 JUDGES = tuple(itertools.product(AGGREGATORS, SCREENS))
@@ -111,8 +113,11 @@ def _link(letter: str) -> Link:
     return pipeline_of(letter).links[0]
 
 
-def mixture_of(word: str, aggregator: str, screen: str) -> Mixture:
-    """Return a mixture of three sites in a simulation; one with noise claims (epsilon, delta) for each site."""
+def mixture_of(word: str, aggregator: str, screen: str, grouped: bool = False) -> Mixture:
+    """Return a mixture of three sites in a simulation; one with noise claims (epsilon, delta) for each site.
+
+    Where it is `grouped`, nobody knows how many sites there are, and masks cancel within groups of two or more.
+    """
     combiner, screens = _judged(aggregator, screen)
     noisy = not NOISES.isdisjoint(word)
     return Mixture(
@@ -123,6 +128,7 @@ def mixture_of(word: str, aggregator: str, screen: str) -> Mixture:
         masking=pipeline_of("m").masking if "m" in word else None,
         claims_privacy=noisy,
         claimed_unit=Unit.SITE if noisy else None,
+        grouping=Grouping(2) if grouped else None,
     )
 
 
@@ -137,6 +143,23 @@ def sound(most: int) -> set[tuple[str, str, str]]:
             counted = aggregator == "mean" and not NOISES.isdisjoint(first + last)
             if not counted and not (sees_each and (last in UNREAD or "z" in first)):
                 found.add((first + last, aggregator, screen))
+    return found
+
+
+def sound_in_groups(most: int) -> set[tuple[str, str, str]]:
+    """What should be accepted where sites are dealt to groups, without asking any rule.
+
+    Masks have to be there and encryption may not; somebody has to look at the sums; and noise is each site's own or
+    none. What judges in `JUDGES` may judge groups.
+    """
+    found = set()
+    for first in _firsts():
+        if len(first) + 2 > most or not _fit(first, "qm") or "z" in first:
+            continue
+        for aggregator, screen in JUDGES:
+            sees_each = AGGREGATORS[aggregator].combiner.needs is View.EACH or bool(SCREENS[screen])
+            if sees_each and not (aggregator == "mean" and "n" in first):
+                found.add((first + "qm", aggregator, screen))
     return found
 
 

@@ -16,6 +16,7 @@ from wardround.screen import (
     FlTrust,
     FoolsGold,
     GeneratorEDetector,
+    GroupEvidence,
     NearestNeighbourMixing,
     Norms,
 )
@@ -75,6 +76,10 @@ class TestEDetector(ScreenContract):
 
 class TestGeneratorEDetector(ScreenContract):
     screen = GeneratorEDetector()
+
+
+class TestGroupEvidence(ScreenContract):
+    screen = GroupEvidence()
 
 
 def test_no_registered_screen_is_left_out() -> None:

@@ -100,6 +100,35 @@ def test_sealed_sums_change_no_bit_on_worker_processes(tmp_path: Path, pipeline:
         assert results(found) == clear
 
 
+def in_groups() -> Plan:
+    """Return a plan whose sites are judged by the sums of their groups, so easily that some rest."""
+    masks = [*tiny.PIPELINES["quantised"], {"stage": "masks"}]
+    screen = [{"name": "group_evidence", "allowance": 0.0, "false_alarms": 0.8}]
+    return parse({**BASE, **VARIANTS["fedavg"], "rounds": 3, "protect": masks, "groups": {"size": 2}, "screen": screen})
+
+
+def judged(run: Path) -> list[Any]:
+    records = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    return [(record["cohort"], record["groups"], record["judged"]) for record in records]
+
+
+def test_encoding_changes_no_bit_of_a_run_in_groups(tmp_path: Path) -> None:
+    plain = train(in_groups(), tmp_path / "plain", workers=0)
+    encoded = train(in_groups(), tmp_path / "encoded", workers=0, encoded=True)
+    assert results(plain) == results(encoded)
+    assert judged(plain) == judged(encoded)
+    assert len({tuple(cohort) for cohort, _, _ in judged(plain)}) > 1
+
+
+@pytest.mark.slow
+def test_worker_processes_change_no_bit_of_a_run_in_groups(tmp_path: Path) -> None:
+    plain = train(in_groups(), tmp_path / "plain", workers=0)
+    for workers in (1, 2):
+        found = train(in_groups(), tmp_path / str(workers), workers=workers)
+        assert results(found) == results(plain)
+        assert judged(found) == judged(plain)
+
+
 def compressed(pipeline: str) -> Plan:
     return parse({**BASE, **VARIANTS["fedbn+adam+average"], "protect": tiny.COMPRESSED[pipeline]})
 

@@ -37,6 +37,20 @@ def test_every_mixture_of_up_to_five_stages_is_judged_by_the_grammar() -> None:
     print(f"{count} mixtures, {len(accepted)} accepted; refused by {dict(cited.most_common())}")
 
 
+def test_every_mixture_in_groups_is_judged_by_the_grammar() -> None:
+    """Of up to four stages, and those of five that end in masks: no other word of five can be sound."""
+    words = [*mixtures.words(4), *(word for word in mixtures.words(5) if len(word) == 5 and word.endswith("qm"))]
+    accepted = set()
+    for word in words:
+        for aggregator, screen in mixtures.JUDGES:
+            mixture = mixtures.mixture_of(word, aggregator, screen, grouped=True)
+            if not any(rule.broken_by(mixture) for rule in RULES.values()):
+                accepted.add((word, aggregator, screen))
+    assert len(words) > 40_000
+    assert accepted == mixtures.sound_in_groups(5)
+    assert max(len(word) for word, _, _ in accepted) == 5
+
+
 @pytest.mark.parametrize("word", sorted({word for word, _, _ in mixtures.sound(3)}))
 def test_every_accepted_mixture_of_up_to_three_stages_trains_what_it_says(tmp_path: Path, word: str) -> None:
     judged = [each for each in sorted(mixtures.sound(3)) if each[0] == word]

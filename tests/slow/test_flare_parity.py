@@ -29,7 +29,7 @@ from wardround.study.audit import audit
 from wardround.study.folder import RunFolder
 from wardround.study.rehearsal import set_up_sites
 from wardround.study.run import train
-from wardround.study.spec import parse, to_toml
+from wardround.study.spec import parse, to_table, to_toml
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -139,6 +139,17 @@ def test_flare_gives_the_bytes_of_the_local_fabric(
     if isinstance(listener, Kills) and protect:
         assert sorted(path.parts[-2] for path in listener.frames) == list(NAMES), "one frame a site, in one attempt"
         assert {len(contents) for contents in listener.frames.values()} == {1}, "the same bytes again"
+
+
+def test_sums_of_groups_are_the_same_on_flare(tmp_path: Path, local: Callable[[Plan], bytes]) -> None:
+    masks = [*tiny.PIPELINES["quantised"], {"stage": "masks"}]
+    table = {**to_table(plan_of(masks)), "groups": {"size": 2}, "screen": [{"name": "group_evidence"}]}
+    plan = parse({**table, "data": {**table["data"], "sites": {"by": "iid", "sites": 4}}})
+    folder = tmp_path / "flare" / "parity"
+    assert engines.choose("flare-poc", None)(plan, folder, None, False, Silent()) == folder
+    assert (folder / "model.safetensors").read_bytes() == local(plan)
+    assert all(len(record.groups) == 2 for record in RunFolder(folder).records())
+    assert audit(folder, folder / "roster.json").remarks == ()
 
 
 def test_a_residual_outlives_a_site_that_is_killed(tmp_path: Path, local: Callable[[Plan], bytes]) -> None:

@@ -35,7 +35,7 @@ class GeometricMedian(Weighed):
     def combiner(self) -> Combiner:
         """It needs each update."""
         weights = Weights.REPORTED if self.weighting == "examples" else Weights.PUBLIC
-        return Combiner("geometric_median", View.EACH, weights, heeds_trust=True)
+        return Combiner("geometric_median", View.EACH, weights, heeds_trust=True, takes_groups=True)
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sum the updates with the weights that the last step gave them; all of the round are held at once."""

@@ -36,7 +36,7 @@ class Krum(Uniform):
     @property
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
-        return Combiner(self.name, View.EACH, Weights.PUBLIC, 2 * self.malicious + 3)
+        return Combiner(self.name, View.EACH, Weights.PUBLIC, 2 * self.malicious + 3, takes_groups=True)
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sum the chosen updates; all of the round are held at once. Of too few, an empty sum of weight 0."""

@@ -27,7 +27,7 @@ class Median(Uniform):
     @property
     def combiner(self) -> Combiner:
         """It needs each update."""
-        return Combiner("median", View.EACH, Weights.PUBLIC)
+        return Combiner("median", View.EACH, Weights.PUBLIC, takes_groups=True)
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sort, and sum what is in the middle; all updates of the round are held at once."""
@@ -54,7 +54,7 @@ class TrimmedMean(Uniform):
     @property
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
-        return Combiner("trimmed_mean", View.EACH, Weights.PUBLIC, 2 * self.trim + 1)
+        return Combiner("trimmed_mean", View.EACH, Weights.PUBLIC, 2 * self.trim + 1, takes_groups=True)
 
     def combine(self, updates: Iterable[Update]) -> Aggregate:
         """Sort, and sum what is left; all updates of the round are held at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wardround.checker.contract import Contract, Noise, Norm, Numbers, Picks, Unit, View, Weights
-from wardround.checker.mixture import Cohort, Combiner, Link, Masking, Mixture, Work
+from wardround.checker.mixture import Cohort, Combiner, Grouping, Link, Masking, Mixture, Work
 from wardround.checker.rule import Refusal, Rule
 from wardround.checker.rules import RULES, check, refusals
 
@@ -12,6 +12,7 @@ __all__ = [
     "Cohort",
     "Combiner",
     "Contract",
+    "Grouping",
     "Link",
     "Masking",
     "Mixture",

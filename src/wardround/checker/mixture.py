@@ -68,6 +68,8 @@ class Combiner:
         gives_trust: whether a screen leaves a site part of its weight.
         heeds_trust: whether an aggregator weighs updates by that.
         asks_probe: whether it needs images of the coordinator's own.
+        takes_groups: whether the mean of a group may stand where an update does: it keeps nothing of a site by name.
+        tells_members: whether it tells the members of groups apart, which takes groups that change.
     """
 
     name: str
@@ -77,6 +79,25 @@ class Combiner:
     gives_trust: bool = False
     heeds_trust: bool = False
     asks_probe: bool = False
+    takes_groups: bool = False
+    tells_members: bool = False
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How sites are dealt to groups whose sums are opened.
+
+    Attributes:
+        size: sites in a group at least.
+        regroups: whether every round deals anew.
+    """
+
+    size: int
+    regroups: bool = True
+
+    def count(self, sites: int) -> int:
+        """Return how many groups that many sites make."""
+        return max(1, sites // self.size)
 
 
 @dataclass(frozen=True)
@@ -139,6 +160,7 @@ class Mixture:
         noisy_cut: whether sites add noise to what they send a body host.
         attacks: what malicious sites of a simulation do, as the plan calls it.
         probes: whether the plan sets images aside for the coordinator.
+        grouping: how sites are dealt to groups, if they are.
     """
 
     stages: tuple[Link, ...] = ()
@@ -159,6 +181,7 @@ class Mixture:
     noisy_cut: bool = False
     attacks: tuple[str, ...] = ()
     probes: bool = False
+    grouping: Grouping | None = None
 
     def hides(self, view: View) -> bool:
         """Whether whoever carries and sums the updates cannot read `view`."""
@@ -173,6 +196,10 @@ class Mixture:
     def judges(self) -> tuple[Combiner, ...]:
         """The aggregator and the screens."""
         return (self.aggregator, *self.screens)
+
+    def sees_groups(self, judge: Combiner) -> bool:
+        """Whether a judge that needs each update is given the means of groups in their place."""
+        return self.grouping is not None and judge.takes_groups
 
     @property
     def noises(self) -> tuple[tuple[str, Noise], ...]:

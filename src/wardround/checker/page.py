@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wardround.checker.rule import Rule
-from wardround.checker.rules import CUTS, NOISE, NUMBERS, PRIVACY, ROUNDS, SUMS
+from wardround.checker.rules import CUTS, GROUPS, NOISE, NUMBERS, PRIVACY, ROUNDS, SUMS
 
 _HEAD = """# Rules
 
@@ -23,6 +23,7 @@ _PARTS: dict[str, tuple[str, tuple[Rule, ...]]] = {
     "Rounds": ("Can the sites of a round carry out what the plan asks of them?", ROUNDS),
     "Numbers": ("Does each stage understand what the one before it gives?", NUMBERS),
     "Sums": ("Does the sum mean what the plan says, and who may read it?", SUMS),
+    "Groups": ("Where masks cancel within groups: do their sums hide what the plan says, and who judges them?", GROUPS),
     "Noise": ("Is the noise worth the (ε, δ) that is claimed for it?", NOISE),
     "Privacy": ("Does everything around the noise leave the claim true?", PRIVACY),
     "Cuts": ("Where the network is cut: who holds which role, and what passes by the protections?", CUTS),

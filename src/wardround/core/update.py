@@ -29,6 +29,8 @@ class Update:
         reported: what else the site says of its training: ``loss``, the mean over its steps, and ``last_loss``, that of
             the last one where the algorithm tells it. Nobody checks these numbers.
         trust: in [0, 1], what screens left of its weight.
+        members: where this is the mean of a group whose sum alone is known: site -> what it reported. `site` is then
+            the group's name, and `num_examples` its weight.
     """
 
     site: str
@@ -37,6 +39,7 @@ class Update:
     num_examples: int
     reported: Mapping[str, float] = field(default_factory=dict)
     trust: float = 1.0
+    members: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

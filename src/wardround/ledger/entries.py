@@ -26,6 +26,7 @@ from wardround.ledger.records import (
     SiteName,
     Whole,
     is_text,
+    listed,
     named,
     number,
     optional,
@@ -150,6 +151,27 @@ class Verdict(Entry):
         """Refuse a weight or a silence that does not fit the verdict."""
         if self.verdict != ACCEPTED and (self.weight or not self.reason):
             raise LedgerError(f"{self.what} leaves site {self.site!r} out, but gives it a weight or no reason")
+
+
+@dataclass(frozen=True)
+class GroupSum(Entry):
+    """Sites whose updates were opened as one sum, in a round whose sites were dealt to groups.
+
+    Attributes:
+        round: index of the round, from 0.
+        sites: whose updates are in it, as all of them signed it.
+    """
+
+    kind: ClassVar[str] = "group"
+    what: ClassVar[str] = "an entry of a group"
+
+    round: Whole
+    sites: Annotated[tuple[str, ...], listed(SITE, MAX_SITES)]
+
+    def require(self) -> None:
+        """Refuse what is no group: a site alone, one twice, or names in another order than the one."""
+        if len(self.sites) < 2 or list(self.sites) != sorted(set(self.sites)):
+            raise LedgerError(f"{self.what} does not name two sites or more, each once and in order")
 
 
 @dataclass(frozen=True)
@@ -278,6 +300,7 @@ ENTRIES: Mapping[str, type[Entry]] = {
         Broadcast,
         UpdateCommitment,
         Verdict,
+        GroupSum,
         AggregateDigest,
         DataUse,
         PrivacyEvent,

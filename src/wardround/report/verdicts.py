@@ -72,7 +72,7 @@ def trust_panel(run: Run) -> Panel:
         axes.grid(visible=False)
         figure.colorbar(drawn, ax=axes, label="part of its weight that counts")
 
-    caption = "Dark: the update was left out. White: the site took no part, or its answer failed."
+    caption = "Dark: the update was left out, or not asked for. White: the site took no part, or its answer failed."
     if culprits:
         caption += " * plays a malicious site."
     if len(sites) > MOST_SITES:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wardround.algorithms import Algorithm
@@ -22,6 +22,7 @@ from wardround.rounds.checks import check_facts
 from wardround.rounds.clock import Clock
 from wardround.rounds.digests import digest_of
 from wardround.rounds.exchange import ClearExchange, Exchange, FrameExchange
+from wardround.rounds.grouped import GroupExchange
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.logbook.keeper import Keeper, LedgerEnd
 from wardround.rounds.model_file import model_file
@@ -128,7 +129,7 @@ class Coordinator:
             with clock.phase("ledger"):
                 keeper.open(roster.run if roster else secrets.token_bytes(32), records)
             for index in range(len(records), self.plan.rounds):
-                ctx = self._context(index, trainers)
+                ctx = self._context(index, trainers, screening.resting)
                 record = self._round(algorithm, task, ctx, server, exchange, memories, host)
                 record = spent.entered(record)
                 record = record.having(events=(*record.events, *keeper.events()))
@@ -216,8 +217,11 @@ class Coordinator:
             return ClearExchange(self.plan, self.fabric, self.listener, template, screening)
         num_values = self.plan.pipeline.num_values(sum(value.size for value in template.values()))
         examples = {site: said["num_train"] for site, said in facts.items() if said["num_train"]}
-        return FrameExchange(
+        frames = FrameExchange(
             self.plan, self.fabric, self.listener, self._scheme(), roster, num_values, server, examples
+        )
+        return (
+            GroupExchange(frames, server, screening) if isinstance(server, OpenServer) and self.plan.groups else frames
         )
 
     def _scheme(self) -> Scheme:
@@ -247,14 +251,15 @@ class Coordinator:
                 raise PlanError(f"class {name!r} has no training image at any site: drop it from the classes in [data]")
         return self.plan.learns.task(self.plan.model, channels, classes, malignant)
 
-    def _context(self, index: int, trainers: tuple[str, ...]) -> RoundContext:
-        size = self.plan.sites_per_round or len(trainers)
-        everyone = RoundContext(self.plan.seed, index, self.plan.rounds, trainers, len(trainers))
-        if size == len(trainers):
+    def _context(self, index: int, trainers: tuple[str, ...], resting: Collection[str]) -> RoundContext:
+        asked = tuple(site for site in trainers if site not in resting)
+        size = min(self.plan.sites_per_round or len(asked), len(asked))
+        everyone = RoundContext(self.plan.seed, index, self.plan.rounds, asked, len(trainers))
+        if size == len(asked):
             return everyone
-        chosen = everyone.rng("cohort").choice(len(trainers), size, replace=False)
-        cohort = tuple(trainers[place] for place in sorted(chosen.tolist()))
-        return RoundContext(self.plan.seed, index, self.plan.rounds, cohort, len(trainers))
+        chosen = everyone.rng("cohort").choice(len(asked), size, replace=False)
+        cohort = tuple(asked[place] for place in sorted(chosen.tolist()))
+        return replace(everyone, cohort=cohort)
 
     def _round(
         self,
@@ -295,6 +300,7 @@ class Coordinator:
             refused=collected.refused,
             split=crossed,
             judged=collected.judged,
+            groups=tuple(collected.groups.values()) if self.plan.groups else (),
         )
         memories |= record.memories
         if self.plan.evaluation.every and (ctx.round + 1) % self.plan.evaluation.every == 0:

@@ -15,6 +15,7 @@ from wardround.privacy import Event
 from wardround.protect.quantise import integer_weights
 from wardround.protect.scheme import Scheme
 from wardround.rounds.frames import GroupSum, Summation
+from wardround.rounds.groups import Groups
 from wardround.rounds.inbox import Inbox
 from wardround.rounds.listener import Listener
 from wardround.rounds.metered import Metered
@@ -35,7 +36,7 @@ class Collected:
         bytes_up: bytes that the accepted updates took.
         events: what went wrong on the way, in words.
         total: the sum, where it was formed in the clear.
-        groups: numbers of the opened groups, where frames were summed.
+        groups: number of each opened group -> its sites, where frames were summed.
         spent: site -> noise that it added, one event for each; also of sites that were lost later on.
         refused: see `RoundRecord.refused`.
         judged: see `RoundRecord.judged`.
@@ -48,7 +49,7 @@ class Collected:
     bytes_up: int
     events: tuple[str, ...] = ()
     total: Aggregate | None = None
-    groups: tuple[int, ...] = ()
+    groups: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     spent: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class ClearExchange:
         inbox = Inbox(ctx.round, self.template, self.listener, compact, self.plan.guarantee)
         answers = self.fabric.gather(ctx.cohort, "train", body, self.plan.timeout_s or None)
         total = self.plan.aggregator.combine(self.screening.judge(inbox.updates(answers), ctx, body.tensors))
-        inbox.refuse(self.screening.refused)
+        inbox.refuse(self.screening.refused(inbox.accepted))
         check_quorum(self.plan, ctx, total.sites, inbox.failed)
         down = len(ctx.cohort) * body.size_bytes
         accepted = {
@@ -164,7 +165,10 @@ class FrameExchange:
             examples=self.examples,
         )
         summation.failed |= inbox.failed
-        groups = self._opened(ctx, summation, trained)
+        if self.plan.groups is None:
+            groups = self._opened(ctx, summation, trained)
+        else:
+            groups = self._grouped(ctx, summation, trained, self.plan.groups)
         sites = tuple(sorted(site for group in groups.values() for site in group.sites))
         check_quorum(self.plan, ctx, sites, summation.failed)
         upload_bytes = self.scheme.upload_bytes(self.num_values)
@@ -187,7 +191,7 @@ class FrameExchange:
             metered.bytes_down,
             metered.bytes_up,
             tuple(summation.events),
-            groups=tuple(groups),
+            groups={number: group.sites for number, group in groups.items()},
             spent=inbox.spent,
         )
 
@@ -213,6 +217,25 @@ class FrameExchange:
                 summation.events.append(f"the sum of {', '.join(group.sites)} was void: {reason}")
                 waiting += self._halves(group.sites, reason, summation.failed)
             number += 1
+        return opened
+
+    def _grouped(
+        self, ctx: RoundContext, summation: Summation, sites: Sequence[str], groups: Groups
+    ) -> dict[int, GroupSum]:
+        """Open the sum of each group that is large enough and whose sum is one that honest sites can make."""
+        opened: dict[int, GroupSum] = {}
+        for number, dealt in enumerate(groups.deal(ctx)):
+            asked = [site for site in dealt if site in sites]
+            of_group = summation.among(dealt)
+            try:
+                group = of_group.group(asked, groups.size)
+                void = self.opener.open(ctx, number, group)
+                reason = f"it is in a group whose sum was void: {void}" if void else ""
+            except QuorumLost as lost:
+                reason = f"its group was lost: {lost}"
+            summation.failed |= {**dict.fromkeys(asked if reason else (), reason), **of_group.failed}
+            if not reason:
+                opened[number] = group
         return opened
 
     def _halves(self, sites: Sequence[str], reason: str, failed: dict[str, str]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wardround.core.codec import Message
 from wardround.errors import QuorumLost, WardroundError, WireError
@@ -120,6 +120,11 @@ class Summation:
     _number: int = 0
     _whole: bool = False
     _frames: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def among(self, sites: Sequence[str]) -> Summation:
+        """Return what forms the sum of a group that is dealt apart: with attempts of its own, and its own failures."""
+        failed = {site: reason for site, reason in self.failed.items() if site in sites}
+        return replace(self, failed=failed, _number=0, _whole=False, _frames={})
 
     def group(self, sites: Sequence[str], least: int = 1, whole: bool = False) -> GroupSum:
         """Sum the updates of `sites`, and of fewer when some are lost.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from wardround.privacy import Event
 from wardround.privacy.words import Words
 from wardround.protect.noisy_grid import NoisyGrid
 from wardround.protect.scheme import Scheme
+from wardround.rounds.groups import Company
 from wardround.rounds.keyring import Keyring
 from wardround.rounds.logbook.contributions import Contributions
 from wardround.rounds.pending import Pending, PendingUpdates
@@ -81,12 +82,16 @@ class Outlet:
         self._scheme = Scheme.of(plan.pipeline, plan.weight_total)
         self._pending = PendingUpdates(store.folder)
         self._keyring = keyring
-        trials = None
+        trials, company = None, None
         self.operations: dict[str, Callable[[Message], Message]] = {}
         if plan.pipeline.masks and self._keyring is not None:
-            trials = Trials(site, plan.pipeline.masks, self._keyring, plan.aggregator.weighting == "uniform")
+            masks = plan.pipeline.masks
+            if plan.groups is not None:
+                company = Company(plan.groups, plan.seed, plan.rounds, site)
+                masks = replace(masks, least_sites=max(masks.least_sites, plan.groups.size))
+            trials = Trials(site, masks, self._keyring, plan.aggregator.weighting == "uniform")
         shelf = FrameShelf(store.folder)
-        sealing = Sealing(site, self._scheme, self._pending, shelf, self._keyring, trials, contributions)
+        sealing = Sealing(site, self._scheme, self._pending, shelf, self._keyring, trials, contributions, company)
         self.operations |= sealing.operations
 
     def replication(self, replica: Replica) -> dict[str, Callable[[Message], Message]]:
@@ -134,5 +139,5 @@ class Outlet:
             `said`, and the share of values that were cut to their range.
         """
         said = {**said, "cut": float(encoded.cut)}
-        self._pending.keep(ctx.round, cause, Pending(given.digest, given.logged, said, encoded.values))
+        self._pending.keep(ctx.round, cause, Pending(given.digest, given.logged, said, encoded.values, ctx.cohort))
         return said

@@ -29,12 +29,14 @@ class Pending:
         broadcast: what the ledger holds for that broadcast; see `ledger.entries.Broadcast`.
         said: what the coordinator was told of it.
         values: int32 or float64 ``(num_values,)``.
+        cohort: of the round, as this site was told when it trained.
     """
 
     start: str
     broadcast: str
     said: Mapping[str, Any]
     values: np.ndarray
+    cohort: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int:
@@ -79,6 +81,7 @@ class PendingUpdates:
             update: its values int64 or float64 ``(num_values,)``.
         """
         told = {"cause": cause, "start": update.start, "broadcast": update.broadcast, "said": dict(update.said)}
+        told |= {"cohort": update.cohort}
         facts, values = np.frombuffer(canonical_json(told), np.uint8), update.values
         narrow = values.astype(np.int32) if values.dtype == np.int64 else values
         self._store.write(round_index, {_FACTS: facts, _VALUES: narrow}, sync=False)
@@ -95,7 +98,8 @@ class PendingUpdates:
             try:
                 held = self._store.read(round_index)
                 facts = _facts(held)
-                found = Pending(str(facts["start"]), str(facts["broadcast"]), dict(facts["said"]), held[_VALUES])
+                start, broadcast, cohort = str(facts["start"]), str(facts["broadcast"]), tuple(facts["cohort"])
+                found = Pending(start, broadcast, dict(facts["said"]), held[_VALUES], cohort)
                 self._held = (round_index, found)
             except (SiteError, KeyError, TypeError, ValueError):
                 raise SiteError(f"this site holds no update of round {round_index}") from None

@@ -25,7 +25,7 @@ from wardround.algorithms.defences import Defence
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
-from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
+from wardround.checker import Cohort, Grouping, Link, Mixture, Unit, Work, check
 from wardround.core.codec import canonical_json
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
@@ -40,6 +40,7 @@ from wardround.protect.quantise import Grid, Quantise, RealGrid
 from wardround.rounds.defended import defended
 from wardround.rounds.evaluation import Evaluation
 from wardround.rounds.fitness import refuse_unfit
+from wardround.rounds.groups import Groups
 from wardround.rounds.guarantee import Guarantee
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.malice import Malice
@@ -89,6 +90,7 @@ class Plan:
         task: what is learned (``[task]``); ``None`` classifies.
         probe: published images that the coordinator has for itself (``[probe]``); ``None`` where it has none.
         attacks: what malicious sites of a simulation do (``[[attack]]``); ``None`` where all are honest.
+        groups: how sites are dealt to groups with a sum each (``[groups]``); ``None`` sums all of a round.
         defence: what sites do so that nobody rebuilds an image from an update (``[defence]``); ``None`` does nothing.
     """
 
@@ -115,6 +117,7 @@ class Plan:
     task: TaskSpec | None = None
     probe: ProbeShare | None = None
     attacks: tuple[Malice, ...] | None = None
+    groups: Groups | None = None
     defence: Defence | None = None
 
     def __post_init__(self) -> None:
@@ -169,6 +172,7 @@ class Plan:
             noisy_cut=bool(self.split and self.split.noise_sd),
             attacks=tuple(attack.name for attack in self.attacks or ()),
             probes=self.probe is not None,
+            grouping=Grouping(self.groups.size, self.groups.regroup) if self.groups else None,
         )
 
     def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:

@@ -36,7 +36,9 @@ class RoundRecord:
         split: where the network is cut, ``steps`` that the body took, ``bytes_up`` and ``bytes_down`` over the cut, and
             ``body_digest``, SHA-256 of the body's state after the round; else ``None``.
         judged: site -> what screens said of its update: ``trust``, the part of its weight that it was left, a
-            ``reason`` that is empty where nothing was held against it, and ``evidence``, the numbers behind it.
+            ``reason`` that is empty where nothing was held against it, and ``evidence``, the numbers behind it; where
+            sites are dealt to groups, also of sites that were not asked because of it.
+        groups: the sites of each sum that was opened, where they are dealt to groups.
     """
 
     round: int
@@ -54,6 +56,7 @@ class RoundRecord:
     refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split: Mapping[str, Any] | None = None
     judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    groups: tuple[tuple[str, ...], ...] = ()
 
     def having(self, **changes: Any) -> RoundRecord:
         """Return a copy with some fields replaced."""
@@ -64,7 +67,7 @@ class RoundRecord:
         values = asdict(self)
         if self.privacy is None:
             del values["privacy"]
-        for key in ("refused", "judged"):
+        for key in ("refused", "judged", "groups"):
             if not values[key]:
                 del values[key]
         if self.split is None:
@@ -78,7 +81,9 @@ class RoundRecord:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        return cls(**{**values, "cohort": tuple(values["cohort"]), "events": tuple(values["events"])})
+        listed = {"cohort": tuple(values["cohort"]), "events": tuple(values["events"])}
+        groups = tuple(map(tuple, values.get("groups", ())))
+        return cls(**{**values, **listed, "groups": groups})
 
     @property
     def memories(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from wardround.core.codec import Message
 from wardround.errors import SiteError, WireError
 from wardround.protect.scheme import Scheme
 from wardround.rounds.digests import frames_digest
+from wardround.rounds.groups import Company
 from wardround.rounds.keyring import Keyring, frame_claim
 from wardround.rounds.logbook.contributions import Contribution, Contributions
 from wardround.rounds.past import Cargo, Trial
@@ -38,6 +39,7 @@ class Sealing:
         keyring: Keyring | None,
         trials: Trials | None,
         contributions: Contributions,
+        company: Company | None = None,
     ) -> None:
         self._site = site
         self._scheme = scheme
@@ -46,6 +48,7 @@ class Sealing:
         self._keyring = keyring
         self._trials = trials
         self._contributions = contributions
+        self._company = company
         self._digests: dict[Place, bytes] = {}
         self._ahead: dict[Place, Future[bytes]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="wardround-seal")
@@ -55,6 +58,8 @@ class Sealing:
 
     def _offer(self, body: Message) -> Message:
         round_index, number, cohort = number_of(body, "round"), number_of(body, "attempt"), names_of(body, "cohort")
+        if self._company is not None:
+            self._company.require(round_index, self._pending.read(round_index).cohort, cohort)
         trial = self._masked.offer(round_index, number, cohort, body.fields.get("whole") is True)
         if isinstance(trial, Behind):
             return Message({"past": trial.number, "listed": list(trial.opened)})
@@ -136,7 +141,10 @@ class Sealing:
 
     def _agree(self, body: Message) -> Message:
         round_index, number = number_of(body, "round"), number_of(body, "attempt")
-        signature = self._masked.agree(round_index, number, names_of(body, "survivors"))
+        survivors = names_of(body, "survivors")
+        signature = self._masked.agree(round_index, number, survivors)
+        if self._company is not None:
+            self._contributions.grouped(round_index, number, survivors)
         start = self._masked.start(round_index, number)
         return Message({"start": start}, {"signature": tensor_of(signature)})
 

@@ -97,6 +97,10 @@ class OpenServer:
             return str(error)
         return ""
 
+    def sum_of(self, number: int) -> Aggregate:
+        """Return the opened sum of a group of the round."""
+        return self._opened[number]
+
     def advance(self, ctx: RoundContext, collected: Collected) -> str:
         """Apply the step here; see `Server.advance`."""
         total = collected.total or combined([self._opened[number] for number in collected.groups])

@@ -11,6 +11,7 @@ from wardround.screen.flame import Flame
 from wardround.screen.fltrust import FlTrust
 from wardround.screen.foolsgold import FoolsGold
 from wardround.screen.generator_e_detector import GeneratorEDetector
+from wardround.screen.group_evidence import GroupEvidence
 from wardround.screen.mixing import NearestNeighbourMixing
 from wardround.screen.norms import Norms
 
@@ -27,6 +28,7 @@ SCREENS: dict[str, type[Screen]] = {
     "calibrated_feddetect": CalibratedFedDetect,
     "e_detector": EDetector,
     "generator_e_detector": GeneratorEDetector,
+    "group_evidence": GroupEvidence,
 }
 """Names a plan may use in ``[[screen]] name = …``."""
 
@@ -43,6 +45,7 @@ __all__ = [
     "Flame",
     "FoolsGold",
     "GeneratorEDetector",
+    "GroupEvidence",
     "Harm",
     "Judgement",
     "NearestNeighbourMixing",

@@ -39,7 +39,7 @@ class AlignIns:
     @property
     def combiner(self) -> Combiner:
         """It needs each update, of three sites at least."""
-        return Combiner("alignins", View.EACH, least_updates=3)
+        return Combiner("alignins", View.EACH, least_updates=3, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Compare directions; see `Screen.judge`."""

@@ -114,11 +114,15 @@ class Judgement:
         verdicts: site -> verdict, for every update that it was given.
         updates: the same updates, bounded or mixed, where the screen changes them; ``None`` where it does not.
         memory: what it keeps for the next round, by name.
+        members: where it was given groups and can tell their members apart: site -> what it says of the site itself,
+            also of sites that were not asked. One without trust is not asked for an update in the next round: nothing
+            can be taken out of a sum.
     """
 
     verdicts: Mapping[str, Verdict]
     updates: Sequence[Update] | None = None
     memory: Tensors = field(default_factory=dict)
+    members: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 class Screen(Protocol):

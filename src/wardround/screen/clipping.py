@@ -34,7 +34,7 @@ class ClipNorms:
     @property
     def combiner(self) -> Combiner:
         """It needs each update."""
-        return Combiner("clip_norms", View.EACH)
+        return Combiner("clip_norms", View.EACH, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Shorten; see `Screen.judge`."""
@@ -67,7 +67,7 @@ class CentredClipping:
     @property
     def combiner(self) -> Combiner:
         """It needs each update."""
-        return Combiner("centred_clipping", View.EACH)
+        return Combiner("centred_clipping", View.EACH, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Shorten around the mean that is remembered; see `Screen.judge`."""

@@ -37,7 +37,7 @@ class Flame:
     @property
     def combiner(self) -> Combiner:
         """It needs each update, of three sites at least."""
-        return Combiner("flame", View.EACH, least_updates=3)
+        return Combiner("flame", View.EACH, least_updates=3, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Filter, clip and add noise; see `Screen.judge`."""

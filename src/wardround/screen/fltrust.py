@@ -22,7 +22,7 @@ class FlTrust:
     @property
     def combiner(self) -> Combiner:
         """It needs each update, images of the coordinator's own, and a mean that weighs by trust."""
-        return Combiner("fltrust", View.EACH, gives_trust=True, asks_probe=True)
+        return Combiner("fltrust", View.EACH, gives_trust=True, asks_probe=True, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Weigh by the cosine with the coordinator's own update; see `Screen.judge`.

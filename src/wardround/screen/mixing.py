@@ -33,7 +33,8 @@ class NearestNeighbourMixing:
     @property
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
-        return Combiner("nearest_neighbour_mixing", View.EACH, least_updates=2 * self.malicious + 1)
+        least = 2 * self.malicious + 1
+        return Combiner("nearest_neighbour_mixing", View.EACH, least_updates=least, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Mix; see `Screen.judge`."""

@@ -33,7 +33,7 @@ class Norms:
     @property
     def combiner(self) -> Combiner:
         """It needs each update."""
-        return Combiner("norms", View.EACH)
+        return Combiner("norms", View.EACH, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Leave out what is too long; see `Screen.judge`."""

@@ -12,6 +12,7 @@ from wardround.protect.scheme import Scheme
 from wardround.rounds.plan import Plan
 from wardround.study.coverage import claim
 from wardround.study.cut_words import seen_at_cut, where_cut
+from wardround.study.group_words import in_groups
 from wardround.study.spec import to_table
 
 _SHARED_OPENLY = {
@@ -186,6 +187,8 @@ def _seen(plan: Plan) -> list[str]:
             "ciphertexts, and not the model; but one that sends a single site's ciphertext as the sum has it opened: "
             "only for a coordinator that follows the protocol"
         )
+    elif pipeline.masks and plan.groups:
+        coordinator = f"the sum of each group of {plan.groups.size} sites or more, and the model; no single update"
     elif pipeline.masks:
         coordinator = "the sum of the updates and the model; no single update"
     else:
@@ -200,14 +203,19 @@ def _seen(plan: Plan) -> list[str]:
         lines.append("                (one that makes up sums may learn the run's key: sums and model, no update)")
     lines.append(f"  other sites   {others}")
     if pipeline.masks:
-        threshold = pipeline.masks.threshold or "n - 1 for 3 to 5 sites, else the smallest majority"
+        threshold = pipeline.masks.threshold or "all of 2, n - 1 for 3 to 5 sites, else the smallest majority"
         halves = ", the halves of a void one 2 or more" if pipeline.masks.bisect else ""
+        of, least = "round", pipeline.masks.least_sites
+        if plan.groups:
+            of, least = "group", max(least, plan.groups.size)
         lines += [
             "  both together the sum of the other sites' updates, no single one: while fewer than t of the n sites",
-            "                of a round side with the coordinator, or at most 2t - n - 1 if it shows sites different",
+            f"                of a {of} side with the coordinator, or at most 2t - n - 1 if it shows sites different",
             f"                lists; t = {threshold}",
-            f"                and a sum has {pipeline.masks.least_sites} sites or more{halves}",
+            f"                and a sum has {least} sites or more{halves}",
         ]
+    if plan.groups:
+        lines.append("                (of a group of two, one on the coordinator's side gives the other's update away)")
     return lines
 
 
@@ -234,12 +242,15 @@ def _stand(plan: Plan) -> list[str]:
     mixture = plan.mixture()
     if not mixture.work.shares:
         return ["  nothing is shared, so there is nothing to read and nothing to spoil"]
+    if plan.groups:
+        return in_groups(plan, plan.groups)
     if mixture.hides(View.EACH):
         return [
             "  privacy       no single update is read by whoever sums them",
             "  robustness    no update can be judged by itself, so one site can pull the mean as far as all sites",
             "                together may move it; a sum whose norm honest sites cannot make voids the round",
-            "  instead       without masks and encryption, robust aggregators and screens can judge each update",
+            "  instead       without masks and encryption, robust aggregators and screens can judge each update; with",
+            "                masks and [groups], some of them judge the mean of each group",
         ]
     judges = [judge.name for judge in mixture.judges if judge.needs is View.EACH]
     if judges:

@@ -12,6 +12,7 @@ from wardround.ledger.entries import (
     Broadcast,
     DataUse,
     Entry,
+    GroupSum,
     PrivacyEvent,
     RoundClosed,
     UpdateCommitment,
@@ -76,6 +77,11 @@ def _(entry: Verdict) -> str:
 @_said.register
 def _(entry: DataUse) -> str:
     return f"{entry.site} has used {entry.count:,} images so far, list {_short(entry.root)}"
+
+
+@_said.register
+def _(entry: GroupSum) -> str:
+    return f"{', '.join(entry.sites)} were opened as one sum"
 
 
 @_said.register

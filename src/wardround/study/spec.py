@@ -27,6 +27,7 @@ from wardround.errors import PlanError
 from wardround.privacy import Privacy
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.evaluation import Evaluation
+from wardround.rounds.groups import Groups
 from wardround.rounds.ledger_rules import LedgerRules
 from wardround.rounds.plan import DataPlan, Plan
 from wardround.rounds.split.rules import SplitRules
@@ -67,6 +68,7 @@ _DEGRADATION = "task.degradation"
 _SCREENS = "screen"
 _ATTACKS = "attack"
 _PROBE = "probe"
+_GROUPS = "groups"
 _TABLES = ("data", "model", "algorithm", "training", "server", "aggregator", "evaluation", "ledger")
 
 
@@ -99,7 +101,7 @@ def parse(table: Table) -> Plan:
     Raises:
         PlanError: one sentence that names the table and the key.
     """
-    single = (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT, _PROBE, _DEFENCE)
+    single = (*_TABLES, _PRIVACY, _START, _TASK, _SPLIT, _PROBE, _GROUPS, _DEFENCE)
     _refuse_unknown("", table, (*_TOP, _OPENER, _STAGES, _SCREENS, _ATTACKS, *single))
     if "name" not in table:
         raise PlanError("a plan needs a name: it names the run folder")
@@ -132,6 +134,7 @@ def parse(table: Table) -> Plan:
     components["pipeline"] = _pipeline(table.get(_STAGES, []), table.get(_OPENER, "auto"))
     components["screens"] = _chosen(_SCREENS, table.get(_SCREENS, []))
     components["probe"] = _fill(_PROBE, ProbeShare, table[_PROBE]) if _PROBE in table else None
+    components[_GROUPS] = _fill(_GROUPS, Groups, table[_GROUPS]) if _GROUPS in table else None
     components["attacks"] = _chosen(_ATTACKS, table.get(_ATTACKS, [])) or None
     top = _typed("", _Top, {key: value for key, value in table.items() if key in _TOP})
     return Plan(**components, **{key: value for key, value in vars(top).items() if value is not None})
@@ -194,6 +197,8 @@ def to_table(plan: Plan) -> dict[str, Any]:
     table[_SCREENS] = [_table_of(_SCREENS, screen) for screen in plan.screens]
     if plan.probe:
         table[_PROBE] = _table_of(_PROBE, plan.probe)
+    if plan.groups:
+        table[_GROUPS] = _table_of(_GROUPS, plan.groups)
     if plan.attacks:
         table[_ATTACKS] = [_table_of(_ATTACKS, attack) for attack in plan.attacks]
     data = plan.data

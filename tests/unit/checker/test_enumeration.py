@@ -35,6 +35,19 @@ def test_what_is_accepted_is_what_is_sound() -> None:
     assert {"integers-needed", "own-coordinates-summed", "each-behind-hides", "growth-after-bound"} <= cited
 
 
+def test_in_groups_what_is_accepted_is_what_is_sound() -> None:
+    found, cited = set(), set()
+    for word in mixtures.words(MOST_STAGES):
+        for aggregator, screen in mixtures.JUDGES:
+            refused = refusals(mixtures.mixture_of(word, aggregator, screen, grouped=True))
+            cited |= {refusal.rule.name for refusal in refused}
+            if not refused:
+                found.add((word, aggregator, screen))
+    assert found == mixtures.sound_in_groups(MOST_STAGES)
+    assert {word for word, _, _ in found} == {"qm", "cqm", "sqm", "uqm"}
+    assert {"groups-without-masks", "groups-encrypted", "groups-unjudged", "noise-of-groups"} <= cited
+
+
 def test_every_registered_stage_and_judge_takes_part() -> None:
     lettered = {stage.contract for stage in mixtures.STAGES.values()}
     assert len(lettered) == len(mixtures.STAGES), "no two letters have one contract"
@@ -61,9 +74,26 @@ def test_none_that_needs_each_update_goes_behind_masks_or_encryption(judge: Aggr
             screens=(judge.combiner,) if is_screen else (),
             probes=judge.combiner.asks_probe,
         )
+        if judge.combiner.tells_members:  # there is nothing for it to tell apart, whoever sees what
+            assert {refusal.rule.name for refusal in refusals(mixture)} == {rule, "changing-groups-needed"}
+            continue
         assert [refusal.rule.name for refusal in refusals(mixture)] == [rule]
         clear = replace(mixture, stages=(), masking=None, aggregator=aggregator if is_screen else judge.combiner)
         assert not refusals(clear)
+
+
+@pytest.mark.parametrize("judge", [*mixtures.ALIKE_AGGREGATORS, *mixtures.ALIKE_SCREENS])
+def test_in_groups_it_goes_behind_masks_if_it_keeps_nothing_by_name(judge: Aggregator | Screen) -> None:
+    is_screen = hasattr(judge, "judge")
+    mixture = replace(
+        mixtures.mixture_of("qm", "uniform mean", "norms", grouped=True),
+        aggregator=Mean("uniform").combiner if is_screen else judge.combiner,
+        screens=(judge.combiner,) if is_screen else (),
+        probes=judge.combiner.asks_probe,
+    )
+    by_name = {"FoolsGold", "FedDetect", "CalibratedFedDetect", "EDetector"}
+    refused = [refusal.rule.name for refusal in refusals(mixture)]
+    assert refused == (["each-behind-hides"] if type(judge).__name__ in by_name else [])
 
 
 def test_lifting_a_rule_lets_through_what_is_not_sound() -> None:

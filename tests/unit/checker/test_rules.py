@@ -14,6 +14,7 @@ from wardround.checker import (
     Cohort,
     Combiner,
     Contract,
+    Grouping,
     Link,
     Masking,
     Mixture,
@@ -56,6 +57,11 @@ def masked(*links: Link, threshold: int = 2, bisects: bool = False) -> Mixture:
     return replace(staged(*links, QUANTISE, MASKS), masking=Masking(threshold, 2, 255, bisects))
 
 
+def grouped(mixture: Mixture) -> Mixture:
+    return replace(mixture, grouping=Grouping(2), screens=(IN_GROUPS,))
+
+
+IN_GROUPS = Combiner("clip_norms", View.EACH, takes_groups=True)
 BOUNDED = Work("dpsgd", bounds_records=True)
 OWN_NOISE = replace(BOUNDED, noise=Noise(View.EACH, Unit.RECORD))
 CENTRAL_NOISE = noise(View.SUM, by_opener=True)
@@ -101,6 +107,16 @@ ALONE: dict[str, Mixture] = {
     "variates-compressed": replace(staged(TOPK), work=Work("scaffold", mirrored=True)),
     "votes-uncounted": replace(staged(CODES), work=VOTING),
     "votes-judged": Mixture(work=VOTING, aggregator=MEDIAN),
+    "groups-without-masks": replace(Mixture(screens=(IN_GROUPS,)), grouping=Grouping(2)),
+    "groups-encrypted": grouped(staged(QUANTISE, MASKS, PACKED)),
+    "groups-bisected": grouped(masked(bisects=True)),
+    "groups-unjudged": replace(masked(), grouping=Grouping(2)),
+    "one-group": replace(grouped(masked()), cohort=Cohort(num_trainers=3)),
+    "changing-groups-needed": replace(
+        masked(), grouping=Grouping(2, regroups=False), screens=(replace(IN_GROUPS, tells_members=True),)
+    ),
+    "fixed-groups-drawn": replace(grouped(masked()), grouping=Grouping(2, regroups=False), cohort=Cohort(4)),
+    "noise-of-groups": grouped(masked(CLIP, noise(View.SUM))),
     "opener-without-key": replace(staged(QUANTISE, PACKED), open_at="coordinator"),
     "opener-not-needed": replace(staged(QUANTISE), open_at="sites"),
     "lone-ciphertext": replace(staged(QUANTISE, PACKED), deployed=True),

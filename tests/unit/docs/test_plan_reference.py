@@ -19,6 +19,7 @@ from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Homomorphic, Masks, Pipeline
 from wardround.protect.quantise import Quantise
 from wardround.rounds.evaluation import Evaluation
+from wardround.rounds.groups import Groups
 from wardround.rounds.ledger_rules import COSIGNERS, LedgerRules
 from wardround.rounds.split.rules import SplitRules
 from wardround.study.spec import CHOICES, load, parse
@@ -39,6 +40,7 @@ TABLES = [
     ("## `[ledger]`", LedgerRules),
     ("## `[privacy]`", Privacy),
     ("## `[split]`", SplitRules),
+    ("## `[groups]`", Groups),
 ]
 
 

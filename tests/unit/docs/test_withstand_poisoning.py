@@ -41,7 +41,7 @@ def test_the_plan_is_attacked_and_a_screen_holds(
 
 def test_every_screen_that_it_shows_can_be_put_into_the_plan() -> None:
     plans = [parse(tomllib.loads(TOML + part)) for part in PARTS]
-    assert [plan.screens[0].combiner.name for plan in plans] == ["clip_norms", "e_detector"]
+    assert [plan.screens[0].combiner.name for plan in plans] == ["clip_norms", "e_detector", "group_evidence"]
     for plan in plans:
         plan.check()
 

@@ -27,6 +27,7 @@ from wardround.ledger.entries import (
     DataUse,
     DataUseKey,
     Entry,
+    GroupSum,
     ModelFinal,
     PrivacyEvent,
     Rewound,
@@ -47,6 +48,7 @@ EXAMPLES: tuple[Entry, ...] = (
     Verdict(3, "north", ACCEPTED, 64, ""),
     Verdict(3, "north", ACCEPTED, 0.5, "its norm is twice the median, so its weight is halved"),
     Verdict(3, "south", FAILED, 0, "it did not answer within 600 s"),
+    GroupSum(3, ("north", "südwest")),
     AggregateDigest(3, DIGEST),
     DataUse(3, "north", DIGEST, 10_015),
     PrivacyEvent(3, "", "Gaussian noise, multiplier 1.1, sampling rate 0.01", 1.25, 1e-5),
@@ -75,6 +77,7 @@ STRATEGIES: dict[type[Entry], st.SearchStrategy[Entry]] = {
     UpdateCommitment: st.builds(UpdateCommitment, wholes, names, digests, wholes),
     Verdict: st.builds(Verdict, wholes, names, st.just(ACCEPTED), numbers, st.just("") | names)
     | st.builds(Verdict, wholes, names, st.sampled_from((REFUSED, FAILED)), st.just(0), names),
+    GroupSum: st.builds(lambda r, s: GroupSum(r, tuple(sorted(s))), wholes, st.sets(names, min_size=2, max_size=5)),
     AggregateDigest: st.builds(AggregateDigest, wholes, digests),
     DataUse: st.builds(DataUse, wholes, names, digests, wholes),
     PrivacyEvent: st.builds(
@@ -94,7 +97,7 @@ STRATEGIES: dict[type[Entry], st.SearchStrategy[Entry]] = {
 
 def test_every_kind_has_a_class_an_example_and_a_strategy() -> None:
     assert set(ENTRIES.values()) == set(STRATEGIES) == {type(entry) for entry in EXAMPLES}
-    assert len(ENTRIES) == 12
+    assert len(ENTRIES) == 13
 
 
 @given(st.one_of(*STRATEGIES.values()))
@@ -241,3 +244,9 @@ def test_damaged_bytes_give_our_error_and_nothing_else() -> None:
 @pytest.mark.slow
 def test_a_hundred_thousand_damaged_entries() -> None:
     fuzz(100_000)
+
+
+@pytest.mark.parametrize("sites", [(), ("north",), ("north", "north"), ("south", "north")])
+def test_a_group_is_two_sites_or_more_in_their_order(sites: tuple[str, ...]) -> None:
+    with pytest.raises(LedgerError, match="two sites or more, each once and in order"):
+        GroupSum(0, sites)

@@ -10,6 +10,7 @@ import tiny
 
 from wardround.checker import RULES
 from wardround.errors import PlanError
+from wardround.rounds.groups import Exposure, Groups
 from wardround.study.coverage import not_covered
 from wardround.study.explain import explain, refuse
 from wardround.study.spec import parse
@@ -71,6 +72,28 @@ def test_who_sees_what(settings: dict[str, Any], said: list[str], unsaid: list[s
         assert words in text
     for words in unsaid:
         assert words not in text
+
+
+def grouped(sites: int = 8, rounds: int = 16, regroup: bool = True) -> str:
+    by: dict[str, Any] = {"data": {"source": "slide", "sites": {"by": "iid", "sites": sites}}} if sites else {}
+    masks = [tiny.CLIP, tiny.QUANTISE, {"stage": "masks"}]
+    screen = [{"name": "group_evidence" if regroup else "norms"}]
+    return explain(tiny.plan(rounds=rounds, protect=masks, screen=screen, groups={"size": 2, "regroup": regroup}, **by))
+
+
+def test_groups_and_what_many_of_their_sums_give_away_are_told() -> None:
+    told, exposed = grouped(), Exposure.of(Groups(2), 1, [str(place) for place in range(8)], 16)
+    assert "the sum of each group of 2 sites or more, and the model; no single update" in told
+    assert "the sum of the updates and the model" not in told
+    assert "of a group of two, one on the coordinator's side gives the other's update away" in told
+    assert "the mean of each group is judged by group_evidence" in told
+    assert f"from round {exposed.solved_after} on, and in the end as well as from {exposed.worth:.1f} of its" in told
+    assert "(8 sites, none lost)" in told
+    assert "(8 sites, say, and none lost)" in grouped(sites=0)
+    assert "2 rounds are not enough" in grouped(rounds=2)
+    fixed = grouped(regroup=False)
+    assert "tells two" in fixed
+    assert "from round" not in fixed
 
 
 def test_it_says_how_many_rules_were_checked() -> None:

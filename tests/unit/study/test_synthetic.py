@@ -160,6 +160,25 @@ def test_masks_change_no_bit_of_the_generator(tmp_path: Path) -> None:
     assert models["quantised"].read_bytes() == models["masked"].read_bytes()
 
 
+def test_generators_are_judged_in_groups(tmp_path: Path) -> None:
+    """A scaled update is seen through its group; what the site reports of itself is what fedgan reports."""
+    scaled = [ATTACK, {"kind": "scale", "sites": ["north-east"], "times": 20.0}]
+    stages = [{"stage": "clip", "norm": 50.0}, {"stage": "quantise", "bits": 20}, {"stage": "masks"}]
+    table = {
+        **TABLE,
+        "rounds": 1,
+        "protect": stages,
+        "groups": {"size": 2},
+        "screen": [{"name": "group_evidence"}],
+    }
+    records = RunFolder(train(parse({**table, "attack": scaled}), tmp_path / "run", workers=0)).records()
+    for record in records:
+        (group,) = [one for one in record.groups if "north-east" in one]
+        assert set(record.refused) == set(group)
+        assert all("the mean of its group has norm" in record.judged[site]["reason"] for site in group)
+        assert all(record.accepted[site]["loss"] > 0 for site in record.accepted)
+
+
 def test_pooled_training_is_one_site_without_a_personal_part(tmp_path: Path) -> None:
     table = {**TABLE, "rounds": 1, "algorithm": {"name": "fedgan", "pooled": True}}
     summary = RunFolder(train(parse(table), tmp_path / "run", workers=0)).summary()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from wardround.checker.mixture import Mixture
 from wardround.checker.rule import Refusal, Rule
 from wardround.checker.rules.cuts import CUTS
+from wardround.checker.rules.groups import GROUPS
 from wardround.checker.rules.noise import NOISE
 from wardround.checker.rules.numbers import NUMBERS
 from wardround.checker.rules.privacy import PRIVACY
@@ -14,10 +15,10 @@ from wardround.checker.rules.rounds import ROUNDS
 from wardround.checker.rules.sums import SUMS
 from wardround.errors import PlanError
 
-RULES: dict[str, Rule] = {rule.name: rule for rule in (*ROUNDS, *NUMBERS, *SUMS, *NOISE, *PRIVACY, *CUTS)}
+RULES: dict[str, Rule] = {rule.name: rule for rule in (*ROUNDS, *NUMBERS, *SUMS, *GROUPS, *NOISE, *PRIVACY, *CUTS)}
 """Every rule by its identifier, in the order in which refusals are told."""
 
-__all__ = ["CUTS", "NOISE", "NUMBERS", "PRIVACY", "ROUNDS", "RULES", "SUMS", "check", "refusals"]
+__all__ = ["CUTS", "GROUPS", "NOISE", "NUMBERS", "PRIVACY", "ROUNDS", "RULES", "SUMS", "check", "refusals"]
 
 
 def refusals(mixture: Mixture, rules: Iterable[Rule] | None = None) -> list[Refusal]:

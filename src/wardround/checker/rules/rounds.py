@@ -10,8 +10,14 @@ from wardround.checker.rule import Rule
 
 
 def _quorum(mixture: Mixture) -> Sequence[str]:
-    drawn, quorum = mixture.cohort.sites_per_round, mixture.cohort.quorum
-    return [f"quorum = {quorum} can never be met by sites_per_round = {drawn}"] if drawn and quorum > drawn else []
+    drawn, quorum, size = mixture.cohort.sites_per_round, mixture.cohort.quorum, mixture.cohort.size
+    if drawn and quorum > drawn:
+        return [f"quorum = {quorum} can never be met by sites_per_round = {drawn}"]
+    # A screen lets fewer than half of the sites rest; more than the others can never answer then.
+    rests = any(judge.tells_members for judge in mixture.judges)
+    if rests and size is not None and quorum > size // 2 + 1:
+        return [f"quorum = {quorum} can never be met by {size} sites while others rest"]
+    return []
 
 
 def _drawn_yardstick(mixture: Mixture) -> Sequence[str]:
@@ -57,17 +63,24 @@ def _indivisible_weights(mixture: Mixture) -> Sequence[str]:
 
 
 def _least_sites(mixture: Mixture) -> Sequence[str]:
-    size, masking = mixture.cohort.size, mixture.masking
+    masking, grouping = mixture.masking, mixture.grouping
+    size, where = mixture.cohort.size, "a round has"
+    if grouping is not None:
+        size, where = grouping.size, "a group may have"  # it may lose sites down to that
     if masking is None or size is None or masking.least_sites <= size:
         return []
-    return [f"masks least_sites = {masking.least_sites}, but a round has {size} sites"]
+    return [f"masks least_sites = {masking.least_sites}, but {where} {size} sites"]
 
 
 def _threshold(mixture: Mixture) -> Sequence[str]:
-    size, masking = mixture.cohort.size, mixture.masking
-    if masking is None or size is None or not masking.threshold or size < 2 * masking.threshold <= 2 * size:
+    masking, size = mixture.masking, mixture.cohort.size
+    if masking is None or not masking.threshold:
         return []
-    return [f"a mask threshold of {masking.threshold} among {size} sites"]
+    sizes = [size] if size is not None else []
+    if mixture.grouping is not None:  # who rests or fails changes how many make a group
+        sizes = [mixture.grouping.size, 2 * mixture.grouping.size - 1]
+    wrong = [size for size in sizes if not size < 2 * masking.threshold <= 2 * size]
+    return [f"a mask threshold of {masking.threshold} among {size} sites" for size in wrong[:1]]
 
 
 def _too_many_masked(mixture: Mixture) -> Sequence[str]:
@@ -78,9 +91,11 @@ def _too_many_masked(mixture: Mixture) -> Sequence[str]:
 
 
 def _too_few_updates(mixture: Mixture) -> Sequence[str]:
-    size = mixture.cohort.size
+    size, what = mixture.cohort.size, "updates"
+    if size is not None and mixture.grouping is not None:
+        size, what = mixture.grouping.count(size), "groups"
     return [
-        f"{judge.name} needs {judge.least_updates} updates, and a round has {size}"
+        f"{judge.name} needs {judge.least_updates} {what}, and a round has {size}"
         for judge in mixture.judges
         if size is not None and size < judge.least_updates
     ]

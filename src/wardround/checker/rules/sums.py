@@ -11,7 +11,8 @@ from wardround.checker.rule import Rule
 
 def _each_behind_hides(mixture: Mixture) -> Sequence[str]:
     hiding = [link.name for link in mixture.stages if View.EACH in link.contract.hides]
-    return [f"{judge.name} behind {hiding[0]}" for judge in mixture.judges if hiding and judge.needs is View.EACH]
+    each = [judge for judge in mixture.judges if judge.needs is View.EACH and not mixture.sees_groups(judge)]
+    return [f"{judge.name} behind {hiding[0]}" for judge in each if hiding]
 
 
 def _each_of_frames(mixture: Mixture) -> Sequence[str]:
@@ -82,7 +83,8 @@ SUMS = (
     Rule(
         "each-behind-hides",
         "it judges each update by itself, and nobody sees one: the result would be a plain sum under another name",
-        'aggregate with "mean" and without screens, or remove the stages that hide updates',
+        'aggregate with "mean" and without screens, or remove the stages that hide updates; with [groups], some rules '
+        "judge the means of groups",
         _each_behind_hides,
     ),
     Rule(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wardround.core.codec import canonical_json
 from wardround.core.files import write_atomically
 from wardround.errors import SiteError
-from wardround.ledger.entries import Broadcast, DataUse, UpdateCommitment, Verdict
+from wardround.ledger.entries import Broadcast, DataUse, GroupSum, UpdateCommitment, Verdict
 
 _KIND = "contribution"
 _ROUNDS_KEPT = 2
@@ -29,6 +29,7 @@ class Contribution:
         weight: in the sum; ``None`` where the coordinator weighs and does not tell by what.
         use_root: root of the list of used images; empty where none is kept.
         use_count: number of images in it.
+        group: the sites that it signed to be summed with, itself included, where they are dealt to groups.
     """
 
     round: int
@@ -39,6 +40,7 @@ class Contribution:
     weight: float | None
     use_root: str = ""
     use_count: int = 0
+    group: tuple[str, ...] = ()
 
     def entries(self, verdict: Verdict) -> list[bytes]:
         """Return what the ledger must hold of this update, in the order in which places are shown."""
@@ -49,7 +51,8 @@ class Contribution:
             verdict,
         ]
         used = [DataUse(self.round, site, self.use_root, self.use_count)] if self.use_root else []
-        return [entry.to_bytes() for entry in (*found, *used)]
+        summed = [GroupSum(self.round, self.group)] if self.group else []
+        return [entry.to_bytes() for entry in (*found, *used, *summed)]
 
 
 class Contributions:
@@ -68,6 +71,17 @@ class Contributions:
             if path < self._path(max(0, contribution.round + 1 - _ROUNDS_KEPT)):
                 path.unlink(missing_ok=True)
 
+    def grouped(self, round_index: int, attempt: int, sites: tuple[str, ...]) -> None:
+        """Remember with whom this site signs to be summed.
+
+        Raises:
+            SiteError: nothing left this site in that attempt.
+        """
+        sent = self.of(round_index, attempt)
+        if sent is None:
+            raise SiteError(f"this site sent no update in attempt {attempt} of round {round_index}")
+        self.note(replace(sent, group=sites))
+
     def of(self, round_index: int, attempt: int) -> Contribution | None:
         """Return what this site sent in an attempt; ``None`` if nothing.
 
@@ -76,7 +90,7 @@ class Contributions:
         """
         found = self._attempts(round_index).get(str(attempt))
         try:
-            return None if found is None else Contribution(**found)
+            return None if found is None else Contribution(**{**found, "group": tuple(found.get("group", ()))})
         except TypeError as error:
             raise SiteError(f"what this site kept of round {round_index} cannot be read: {error}") from None
 

@@ -13,6 +13,7 @@ from wardround.ledger.entries import (
     DataUse,
     DataUseKey,
     Entry,
+    GroupSum,
     ModelFinal,
     PrivacyEvent,
     Rewound,
@@ -23,7 +24,7 @@ from wardround.ledger.entries import (
     read_entry,
 )
 
-_IN_ROUND = (Broadcast, UpdateCommitment, Verdict, DataUse, PrivacyEvent, AggregateDigest, RoundClosed)
+_IN_ROUND = (Broadcast, UpdateCommitment, Verdict, DataUse, GroupSum, PrivacyEvent, AggregateDigest, RoundClosed)
 
 
 @dataclass

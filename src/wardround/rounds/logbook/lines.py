@@ -12,6 +12,7 @@ from wardround.ledger.entries import (
     Broadcast,
     DataUse,
     Entry,
+    GroupSum,
     PrivacyEvent,
     RoundClosed,
     UpdateCommitment,
@@ -38,6 +39,7 @@ def lines_of(record: RoundRecord) -> list[Entry]:
         lines.append(_verdict(record, site))
         if said is not None and said.get("use_root"):
             lines.append(DataUse(record.round, site, said["use_root"], said["use_count"]))
+    lines += [GroupSum(record.round, tuple(sites)) for sites in record.groups]
     lines += _noise(record)
     lines.append(AggregateDigest(record.round, record.state_digest))
     lines.append(RoundClosed(record.round, record.bytes_up, record.bytes_down))
@@ -63,8 +65,9 @@ def _noise(record: RoundRecord) -> Iterator[PrivacyEvent]:
 def shown(lines: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return site -> the entries of a round that are about it, in the order in which it asks for them to co-sign.
 
-    An update stands there with what it was trained from; where there is none, the verdict stands alone. A site that was
-    not asked is not there. What noise costs is computed from all rounds and all sites, so that no site is asked for it.
+    An update stands there with what it was trained from, and with its group where there are groups; where there is
+    none, the verdict stands alone. A site that was not asked is not there. What noise costs is computed from all rounds
+    and all sites, so that no site is asked for it.
     """
     found: dict[str, list[Entry]] = {}
     for entry in lines:
@@ -72,6 +75,8 @@ def shown(lines: Sequence[Entry]) -> dict[str, list[Entry]]:
         if site and not isinstance(entry, PrivacyEvent):
             before = lines[:1] if isinstance(entry, UpdateCommitment) else []
             found.setdefault(site, [*before]).append(entry)
+        for member in entry.sites if isinstance(entry, GroupSum) else ():
+            found[member].append(entry)
     return found
 
 
@@ -86,5 +91,5 @@ def verdict_in(lines: Sequence[Entry]) -> Verdict | None:
 
 
 def attempts_in(record: RoundRecord) -> Mapping[str, int]:
-    """Return site -> the attempt in which its accepted update was summed."""
-    return {site: said.get("attempt", 0) for site, said in record.accepted.items()}
+    """Return site -> the attempt in which its update was summed."""
+    return {site: said.get("attempt", 0) for site, said in (*record.accepted.items(), *record.refused.items())}
