@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 import torch
 
 from wardround.tasks.models.dcgan import DcGan
+from wardround.tasks.models.diffusion import Diffusion
 from wardround.tasks.models.flat_cnn import FlatCnn
 from wardround.tasks.models.lenet import LeNet
 from wardround.tasks.models.moments_cnn import MomentsCnn
@@ -42,12 +43,14 @@ MODELS: dict[str, type[ModelSpec]] = {
     "flat_cnn": FlatCnn,
     "lenet": LeNet,
     "dcgan": DcGan,
+    "diffusion": Diffusion,
 }
 """Names a plan may use in ``[model] name = …``."""
 
 __all__ = [
     "MODELS",
     "DcGan",
+    "Diffusion",
     "FlatCnn",
     "LeNet",
     "ModelSpec",
