@@ -117,7 +117,9 @@ def _denoises(plan: Plan) -> None:
     if isinstance(algorithm, FedGan):
         raise PlanError("fedgan trains two networks, and diffusion is one: choose fedavg, or the model dcgan")
     if isinstance(algorithm, FedSr | Irm | LogitAdjusted):
-        raise PlanError("this algorithm is made for the classes of whole images, which diffusion is told: choose fedavg")
+        raise PlanError(
+            "this algorithm is made for the classes of whole images, which diffusion is told: choose fedavg"
+        )
     if isinstance(algorithm, FedBn | FedRep | Ditto | Local) or getattr(algorithm, "personal", "nothing") != "nothing":
         raise PlanError(
             "this algorithm keeps part of the network at each site, and images are made by what is shared: choose "

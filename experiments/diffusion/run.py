@@ -1,0 +1,145 @@
+"""A small diffusion model that hospitals train together, poisoned and screened, beside FedGAN.
+
+    WARDROUND_DATA=folder python experiments/diffusion/run.py [OUT] [--seeds N] [--minutes M]
+
+Trains what is missing, seed by seed, measures marks, distances and copies, and writes ``results.json``, ``results.md`` and
+``images.png``. Every run checkpoints; stop it and start it again as you like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from conditions import CONDITIONS, MARK
+
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("fedgan-backdoor", "fedgan-vanilla")]
+
+from judge import Judge, generator_of, plan_of, untrained
+from pictures import draw_grid
+from tally import cell, flags
+
+from wardround.attacks.poison import ImageTrigger
+from wardround.core.context import derive_seed
+from wardround.metrics.copies import sought_copies
+from wardround.metrics.marks import measured_mark
+from wardround.rounds.plan import Plan
+from wardround.study.run import train
+
+HERE = Path(__file__).parent
+SEEDS = (11, 12, 13)
+SHOWN = ("clean", "x3", "x3 multi-Krum", "FedGAN clean", "FedGAN x3", "pooled")
+"""Of the first seed, in the picture."""
+COLUMNS = {
+    "frechet": "Fréchet distance",
+    "strength": "strength α",
+    "share": "marked",
+    "corner_distance": "corner distance",
+    "honest_flagged": "honest flagged",
+    "attacker_flagged": "attacker flagged",
+    "membership_auc": "membership AUC",
+    "copied": "copied",
+    "cpu_s": "CPU s",
+}
+
+
+def plan_for(name: str, seed: int) -> Plan:
+    """Return the plan of one run."""
+    file, changes = CONDITIONS[name]
+    return plan_of(str(HERE / file), **changes, seed=seed, name=folder_name(name))
+
+
+def folder_name(name: str) -> str:
+    """Return a row's name as a run folder may have it."""
+    return name.lower().replace(" ", "-").replace("_", "-")
+
+
+def row_of(out: Path, name: str, seed: int) -> dict[str, Any]:
+    """Train one run unless it is done, and measure it unless it is measured."""
+    path = out / f"{folder_name(name)}-{seed}"
+    kept = path.with_suffix(".measured.json")
+    if not kept.exists():
+        plan, judge, began_s = plan_for(name, seed), judge_of(out), time.process_time()
+        train(plan, path, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)
+        spent = {"condition": name, "seed": seed, "cpu_s": time.process_time() - began_s}
+        kept.write_text(json.dumps({**spent, **measured(judge, plan, path)}, indent=1))
+    row: dict[str, Any] = json.loads(kept.read_text())
+    return row
+
+
+@cache
+def judge_of(out: Path) -> Judge:
+    """Return the judge of the images, trained at first use."""
+    return Judge.of(str(HERE / "judge.toml"), out, Path(os.environ["WARDROUND_DATA"]))
+
+
+def measured(judge: Judge, plan: Plan, run: Path) -> dict[str, Any]:
+    """Measure a trained generator against the validation images: distance, mark and copies; and count verdicts."""
+    task, network = generator_of(run)
+    real = judge.real["val"]
+    made = task.draw(network, real.labels, np.random.default_rng(derive_seed(0, "judged")))
+    attack = ImageTrigger(**{key: tuple(v) if key == "sites" else v for key, v in MARK.items() if key != "kind"})
+    marked = measured_mark(attack.mark(*real.shape), made, real.batch(slice(None)))
+    copies = sought_copies(judge.features(made), judge.known["train"], judge.known["val"], np.random.default_rng(0))
+    return {
+        "start": judge.measured(*untrained(plan, judge), "val")["frechet"],
+        **judge.measured(task, network, "val"),
+        **asdict(marked),
+        **asdict(copies),
+        "passes": copies.passes,
+        **flags(run, bool(plan.attacks)),
+    }
+
+
+def written(rows: list[Mapping[str, Any]]) -> str:
+    """Return the table: means over seeds, with intervals where there are several."""
+    lines = [f"| | seeds | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for name in CONDITIONS:
+        mine = [row for row in rows if row["condition"] == name]
+        cells = [cell([row[column] for row in mine if row[column] is not None]) for column in COLUMNS]
+        if mine:
+            lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
+    hours = sum(row["cpu_s"] for row in rows) / 3600
+    return "\n".join(lines) + f"\n\nTraining and the tests of it took {hours:.2f} CPU-hours.\n"
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further run after so many")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    ends_s = time.monotonic() + 60 * chosen.minutes
+    rows = []
+    for seed in SEEDS[: chosen.seeds]:
+        for name in CONDITIONS:
+            done = (chosen.out / f"{folder_name(name)}-{seed}.measured.json").exists()
+            if not done and time.monotonic() > ends_s:
+                continue
+            rows.append(row_of(chosen.out, name, seed))
+            told = ", ".join(f"{key} {rows[-1][key]:.3f}" for key in COLUMNS if rows[-1][key] is not None)
+            print(f"{name}, seed {seed}: {told}", flush=True)
+    (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (HERE / "results.md").write_text(written(rows))
+    shown = {name: chosen.out / f"{folder_name(name)}-{SEEDS[0]}" for name in SHOWN}
+    draw_grid(
+        judge_of(chosen.out).real["val"], {n: run for n, run in shown.items() if run.exists()}, HERE / "images.png"
+    )
+    sys.stdout.write(written(rows))
+
+
+if __name__ == "__main__":
+    main()
