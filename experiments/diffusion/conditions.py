@@ -28,4 +28,4 @@ CONDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "FedGAN x3": (FEDGAN, {"attack": X3}),
     "pooled": (DIFFUSION, POOLED),
 }
-"""Row of the table -> plan file and what is changed in it. Pooled training takes five times the steps: as many images."""
+"""Row of the table -> plan file, what is changed in it. Pooled training takes five times the steps: as many images."""

@@ -2,8 +2,8 @@
 
     WARDROUND_DATA=folder python experiments/diffusion/run.py [OUT] [--seeds N] [--minutes M]
 
-Trains what is missing, seed by seed, measures marks, distances and copies, and writes ``results.json``, ``results.md`` and
-``images.png``. Every run checkpoints; stop it and start it again as you like.
+Trains what is missing, seed by seed, measures marks, distances and copies, and writes ``results.json``, ``results.md``
+and ``images.png``. Every run checkpoints; stop it and start it again as you like.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from conditions import CONDITIONS, MARK
 
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("fedgan-backdoor", "fedgan-vanilla")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-backdoor"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
-from judge import Judge, generator_of, plan_of, untrained
+from judge import Judge, compared, generator_of, plan_of, untrained
 from pictures import draw_grid
 from tally import cell, flags
 
@@ -69,10 +70,12 @@ def row_of(out: Path, name: str, seed: int) -> dict[str, Any]:
     path = out / f"{folder_name(name)}-{seed}"
     kept = path.with_suffix(".measured.json")
     if not kept.exists():
-        plan, judge, began_s = plan_for(name, seed), judge_of(out), time.process_time()
+        plan, judge = plan_for(name, seed), judge_of(out)
+        whole, began_s = not path.exists(), time.process_time()
         train(plan, path, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)
-        spent = {"condition": name, "seed": seed, "cpu_s": time.process_time() - began_s}
-        kept.write_text(json.dumps({**spent, **measured(judge, plan, path)}, indent=1))
+        cpu_s = time.process_time() - began_s if whole else None  # of a run that was resumed, a part is not known
+        found = measured(judge, plan, path)
+        kept.write_text(json.dumps({"condition": name, "seed": seed, "cpu_s": cpu_s, **found}, indent=1))
     row: dict[str, Any] = json.loads(kept.read_text())
     return row
 
@@ -90,10 +93,12 @@ def measured(judge: Judge, plan: Plan, run: Path) -> dict[str, Any]:
     made = task.draw(network, real.labels, np.random.default_rng(derive_seed(0, "judged")))
     attack = ImageTrigger(**{key: tuple(v) if key == "sites" else v for key, v in MARK.items() if key != "kind"})
     marked = measured_mark(attack.mark(*real.shape), made, real.batch(slice(None)))
-    copies = sought_copies(judge.features(made), judge.known["train"], judge.known["val"], np.random.default_rng(0))
+    seen, labels = judge.features(made), real.labels
+    copies = sought_copies(seen, judge.known["train"], judge.known["val"], np.random.default_rng(0))
+    start = None if plan.attacks else judge.measured(*untrained(plan, judge), "val")["frechet"]
     return {
-        "start": judge.measured(*untrained(plan, judge), "val")["frechet"],
-        **judge.measured(task, network, "val"),
+        "start": start,
+        **compared(judge.known["val"], seen, labels, real.classes),
         **asdict(marked),
         **asdict(copies),
         "passes": copies.passes,
@@ -109,8 +114,9 @@ def written(rows: list[Mapping[str, Any]]) -> str:
         cells = [cell([row[column] for row in mine if row[column] is not None]) for column in COLUMNS]
         if mine:
             lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
-    hours = sum(row["cpu_s"] for row in rows) / 3600
-    return "\n".join(lines) + f"\n\nTraining and the tests of it took {hours:.2f} CPU-hours.\n"
+    spent = [row["cpu_s"] for row in rows if row["cpu_s"] is not None]
+    words = f"{len(spent)} runs that were not interrupted took {sum(spent) / 3600:.2f} CPU-hours."
+    return "\n".join(lines) + f"\n\n{words}\n"
 
 
 def main() -> None:

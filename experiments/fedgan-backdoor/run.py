@@ -32,7 +32,6 @@ from wardround.attacks.poison import ImageTrigger
 from wardround.core.context import derive_seed
 from wardround.metrics.marks import measured_mark
 from wardround.rounds.plan import Plan
-from wardround.study.folder import RunFolder
 from wardround.study.run import train
 
 HERE = Path(__file__).parent

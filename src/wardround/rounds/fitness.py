@@ -118,12 +118,12 @@ def _denoises(plan: Plan) -> None:
         raise PlanError("fedgan trains two networks, and diffusion is one: choose fedavg, or the model dcgan")
     if isinstance(algorithm, FedSr | Irm | LogitAdjusted):
         raise PlanError(
-            "this algorithm is made for the classes of whole images, which diffusion is told: choose fedavg"
+            "this algorithm is made for the classes of whole images, and diffusion is told them: choose fedavg"
         )
     if isinstance(algorithm, FedBn | FedRep | Ditto | Local) or getattr(algorithm, "personal", "nothing") != "nothing":
         raise PlanError(
-            "this algorithm keeps part of the network at each site, and images are made by what is shared: choose "
-            'fedavg, with personal = "nothing"'
+            "this algorithm gives each site weights of its own, and images are made by what is shared: choose fedavg, "
+            'with personal = "nothing"'
         )
     if AUGMENTATIONS[plan.training.augment].recolours:
         raise PlanError(

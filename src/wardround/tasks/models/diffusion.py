@@ -52,7 +52,17 @@ class Diffusion:
             )
 
     def build(self, channels: int, classes: int) -> Denoiser:
-        """Return the network for images of `channels` and for so many classes."""
+        """Return the network for images of `channels` and for so many classes.
+
+        Raises:
+            PlanError: a square of pixels has more numbers than the outer level has channels, and noise would be lost.
+        """
+        held = channels * self.patch_px**2
+        if held > self.width:
+            raise PlanError(
+                f"model width = {self.width} cannot hold the {held} numbers of {self.patch_px} x {self.patch_px} "
+                f"pixels: give a width of {held} or more, or a smaller patch_px"
+            )
         return Denoiser(self, channels, classes)
 
     def loss(self, network: Callable[..., torch.Tensor], images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
