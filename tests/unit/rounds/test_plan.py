@@ -29,7 +29,7 @@ from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks import Restore, Segment, Synthesise
-from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, UNet
+from wardround.tasks.models import MODELS, DcGan, Diffusion, MonaiNet, RedCnn, UNet
 from wardround.tasks.start import Start
 
 BASE = tiny.plan()
@@ -119,6 +119,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
     ("FedGan", "discriminator"): "averaged",
+    ("Diffusion", "patch_px"): 4,
     ("GaussianUpdate", "share"): 0.3,
     ("Pruning", "share"): 0.3,
     ("Soteria", "share"): 0.3,
@@ -212,6 +213,8 @@ def variants() -> Iterator[Plan]:
             together = {"task": Segment()} if kind in (UNet, RedCnn) else {}
             if kind in (DcGan, FedGan):
                 together = SYNTHESIS
+            if kind is Diffusion:
+                together = {"task": Synthesise()}
             if key == "algorithm" and component.work.splits:
                 together = {"model": UNet(), "task": Segment(), "split": SplitRules()}
             yield dataclasses.replace(BASE, **{**together, key: component})

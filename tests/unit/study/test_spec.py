@@ -189,6 +189,8 @@ def with_default(where: str, key: str, name: str) -> dict[str, Any]:
         table["attack"][0]["target"] = "a class"
     if name in ("dcgan", "fedgan", "synthesis", "image_trigger"):
         table = {**table, **{other: value for other, value in SYNTHESIS.items() if other != where}}
+    if name == "diffusion":
+        table["task"] = {"name": "synthesis"}
     if name in ("unet", "red_cnn"):
         table["task"] = {"name": "segmentation"}
     if where == "algorithm" and CHOICES[where][1][name]().work.splits:
