@@ -33,6 +33,7 @@ MODELS: Mapping[str, str] = {
     "resnet50": "a ResNet-50",
     "scattering": "fixed scattering features",
     "dcgan": "a conditional DCGAN",
+    "diffusion": "a denoising diffusion model",
 }
 SOURCES: Mapping[str, str] = {
     "slide": "the embedded immunohistochemistry slide",

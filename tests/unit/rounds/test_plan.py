@@ -152,6 +152,12 @@ SYNTHESIS: dict[str, Any] = {
     "algorithm": FedGan(beta1=0.4),
     "training": dataclasses.replace(BASE.training, optimiser="adamw", momentum=0.0),
 }
+ALONG: dict[type, dict[str, Any]] = {
+    **dict.fromkeys((UNet, RedCnn), {"task": Segment()}),
+    **dict.fromkeys((DcGan, FedGan), SYNTHESIS),
+    Diffusion: {"task": Synthesise()},
+}
+"""What a component needs beside itself."""
 
 
 def parts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -210,11 +216,7 @@ def variants() -> Iterator[Plan]:
     ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
-            together = {"task": Segment()} if kind in (UNet, RedCnn) else {}
-            if kind in (DcGan, FedGan):
-                together = SYNTHESIS
-            if kind is Diffusion:
-                together = {"task": Synthesise()}
+            together = ALONG.get(kind, {})
             if key == "algorithm" and component.work.splits:
                 together = {"model": UNet(), "task": Segment(), "split": SplitRules()}
             yield dataclasses.replace(BASE, **{**together, key: component})
