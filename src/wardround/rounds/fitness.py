@@ -105,8 +105,7 @@ def _samples(plan: Plan) -> None:
         )
     if not duels:
         raise PlanError(
-            "this model is two networks that are trained against each other: choose the algorithm fedgan, or the model "
-            "diffusion"
+            "this model is two networks against each other: choose the algorithm fedgan, or the model diffusion"
         )
     if training.optimiser != "adamw":
         raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')

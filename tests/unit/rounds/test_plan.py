@@ -153,7 +153,7 @@ SYNTHESIS: dict[str, Any] = {
     "training": dataclasses.replace(BASE.training, optimiser="adamw", momentum=0.0),
 }
 ALONG: dict[type, dict[str, Any]] = {
-    **dict.fromkeys((UNet, RedCnn), {"task": Segment()}),
+    **{kind: {"task": Segment()} for kind in (UNet, RedCnn)},
     **dict.fromkeys((DcGan, FedGan), SYNTHESIS),
     Diffusion: {"task": Synthesise()},
 }
