@@ -29,3 +29,8 @@ CONDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "pooled": (DIFFUSION, POOLED),
 }
 """Row of the table -> plan file, what is changed in it. Pooled training takes five times the steps: as many images."""
+
+FIRST_SEED_ALONE = ("x3 calibrated", "x3 lying calibrated")
+"""What the losses of the other seeds say of them is in the second table: see `losses`."""
+LOSSES_OF = ("x3", "x3 clip_norms")
+"""Runs whose losses are looked at: every site tells the truth in them."""

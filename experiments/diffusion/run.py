@@ -2,7 +2,7 @@
 
     WARDROUND_DATA=folder python experiments/diffusion/run.py [OUT] [--seeds N] [--minutes M]
 
-Trains what is missing, seed by seed, measures marks, distances and copies, and writes ``results.json``, ``results.md``
+Trains what is missing, measures marks, distances and copies, and writes ``results.json``, ``results.md``
 and ``images.png``. Every run checkpoints; stop it and start it again as you like.
 """
 
@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from conditions import CONDITIONS, MARK
+from conditions import CONDITIONS, FIRST_SEED_ALONE, LOSSES_OF, MARK
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-backdoor"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
 from judge import Judge, compared, generator_of, plan_of, untrained
+from losses import told
 from pictures import draw_grid
 from tally import cell, flags
 
@@ -51,6 +52,11 @@ COLUMNS = {
     "membership_auc": "membership AUC",
     "copied": "copied",
     "cpu_s": "CPU s",
+}
+TOLD = {
+    "attacker_loss_highest": "attacker's mean loss the highest",
+    "honest_would_be_flagged": "honest flagged by calibrated FedDetect",
+    "attacker_would_be_flagged": "attacker flagged by it",
 }
 
 
@@ -77,7 +83,8 @@ def row_of(out: Path, name: str, seed: int) -> dict[str, Any]:
         found = measured(judge, plan, path)
         kept.write_text(json.dumps({"condition": name, "seed": seed, "cpu_s": cpu_s, **found}, indent=1))
     row: dict[str, Any] = json.loads(kept.read_text())
-    return row
+    said = told(path) if name in LOSSES_OF else {}
+    return {**row, **flags(path, bool(plan_for(name, seed).attacks)), **said}
 
 
 @cache
@@ -102,48 +109,57 @@ def measured(judge: Judge, plan: Plan, run: Path) -> dict[str, Any]:
         **asdict(marked),
         **asdict(copies),
         "passes": copies.passes,
-        **flags(run, bool(plan.attacks)),
     }
 
 
 def written(rows: list[Mapping[str, Any]]) -> str:
-    """Return the table: means over seeds, with intervals where there are several."""
-    lines = [f"| | seeds | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
-    for name in CONDITIONS:
-        mine = [row for row in rows if row["condition"] == name]
-        cells = [cell([row[column] for row in mine if row[column] is not None]) for column in COLUMNS]
-        if mine:
-            lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
+    """Return the tables: means over seeds, with intervals where there are several."""
+    lines = [*_table(rows, tuple(CONDITIONS), COLUMNS), "", *_table(rows, LOSSES_OF, TOLD)]
     spent = [row["cpu_s"] for row in rows if row["cpu_s"] is not None]
     words = f"{len(spent)} runs that were not interrupted took {sum(spent) / 3600:.2f} CPU-hours."
-    return "\n".join(lines) + f"\n\n{words}\n"
+    return "\n".join([*lines, "", words]) + "\n"
+
+
+def _table(rows: list[Mapping[str, Any]], names: tuple[str, ...], columns: Mapping[str, str]) -> list[str]:
+    lines = [f"| | seeds | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
+    for name in names:
+        mine = [row for row in rows if row["condition"] == name]
+        cells = [cell([row[column] for row in mine if row[column] is not None]) for column in columns]
+        if mine:
+            lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
+    return lines
+
+
+def asked(seeds: int) -> list[tuple[str, int]]:
+    """Return the runs in their order: all conditions once, then one after the other with the other seeds."""
+    first, *others = SEEDS[:seeds]
+    repeated = [name for name in CONDITIONS if name not in FIRST_SEED_ALONE]
+    return [(name, first) for name in CONDITIONS] + [(name, seed) for name in repeated for seed in others]
 
 
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs"))
-    parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--seeds", type=int, choices=range(1, len(SEEDS) + 1), default=len(SEEDS))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further run after so many")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.out.mkdir(parents=True, exist_ok=True)
     ends_s = time.monotonic() + 60 * chosen.minutes
     rows = []
-    for seed in SEEDS[: chosen.seeds]:
-        for name in CONDITIONS:
-            done = (chosen.out / f"{folder_name(name)}-{seed}.measured.json").exists()
-            if not done and time.monotonic() > ends_s:
-                continue
-            rows.append(row_of(chosen.out, name, seed))
-            told = ", ".join(f"{key} {rows[-1][key]:.3f}" for key in COLUMNS if rows[-1][key] is not None)
-            print(f"{name}, seed {seed}: {told}", flush=True)
+    for name, seed in asked(chosen.seeds):
+        done = (chosen.out / f"{folder_name(name)}-{seed}.measured.json").exists()
+        if not done and time.monotonic() > ends_s:
+            continue
+        rows.append(row_of(chosen.out, name, seed))
+        seen = ", ".join(f"{key} {rows[-1][key]:.3f}" for key in COLUMNS if rows[-1][key] is not None)
+        print(f"{name}, seed {seed}: {seen}", flush=True)
     (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "results.md").write_text(written(rows))
-    shown = {name: chosen.out / f"{folder_name(name)}-{SEEDS[0]}" for name in SHOWN}
-    draw_grid(
-        judge_of(chosen.out).real["val"], {n: run for n, run in shown.items() if run.exists()}, HERE / "images.png"
-    )
+    runs = {name: chosen.out / f"{folder_name(name)}-{SEEDS[0]}" for name in SHOWN}
+    shown = {name: run for name, run in runs.items() if run.with_suffix(".measured.json").exists()}
+    draw_grid(judge_of(chosen.out).real["val"], shown, HERE / "images.png")
     sys.stdout.write(written(rows))
 
 
