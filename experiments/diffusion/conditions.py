@@ -19,10 +19,10 @@ POOLED = {"algorithm": {"name": "central"}, "training": {"steps": 100}}
 CONDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "clean": (DIFFUSION, {}),
     "x3": (DIFFUSION, {"attack": X3}),
+    "x3 multi-Krum": (DIFFUSION, {"attack": X3, "aggregator": {"name": "multi_krum"}}),
     "x3 clip_norms": (DIFFUSION, {"attack": X3, "screen": [{"name": "clip_norms"}]}),
     "x3 calibrated": (DIFFUSION, {"attack": X3, "screen": list(CALIBRATED)}),
     "x3 median": (DIFFUSION, {"attack": X3, "aggregator": MEDIAN}),
-    "x3 multi-Krum": (DIFFUSION, {"attack": X3, "aggregator": {"name": "multi_krum"}}),
     "x3 lying calibrated": (DIFFUSION, {"attack": LYING, "screen": list(CALIBRATED)}),
     "FedGAN clean": (FEDGAN, {}),
     "FedGAN x3": (FEDGAN, {"attack": X3}),
