@@ -32,8 +32,8 @@ MODELS: Mapping[str, str] = {
     "resnet18": "a ResNet-18",
     "resnet50": "a ResNet-50",
     "scattering": "fixed scattering features",
-    "dcgan": "a conditional DCGAN",
     "diffusion": "a denoising diffusion model",
+    "dcgan": "a conditional DCGAN",
 }
 SOURCES: Mapping[str, str] = {
     "slide": "the embedded immunohistochemistry slide",

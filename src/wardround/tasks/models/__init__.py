@@ -42,8 +42,8 @@ MODELS: dict[str, type[ModelSpec]] = {
     "red_cnn": RedCnn,
     "flat_cnn": FlatCnn,
     "lenet": LeNet,
-    "dcgan": DcGan,
     "diffusion": Diffusion,
+    "dcgan": DcGan,
 }
 """Names a plan may use in ``[model] name = …``."""
 
