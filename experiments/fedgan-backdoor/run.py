@@ -21,18 +21,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from arms import ARMS, ATTACKER, trigger
+from arms import ARMS, trigger
+from tally import cell, flags
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
 from judge import Judge, generator_of, plan_of
-from seeds import interval
 
 from wardround.attacks.poison import ImageTrigger
 from wardround.core.context import derive_seed
 from wardround.metrics.marks import measured_mark
 from wardround.rounds.plan import Plan
-from wardround.study.folder import RunFolder
 from wardround.study.run import train
 
 HERE = Path(__file__).parent
@@ -83,17 +82,6 @@ def measured(judge: Judge, run: Path, name: str) -> dict[str, Any]:
     return {**asdict(found), "frechet": judge.measured(task, network, "val")["frechet"], **flags(run, attacked)}
 
 
-def flags(run: Path, attacked: bool) -> dict[str, Any]:
-    """Return in which share of their rounds honest sites and the attacker lost trust or were left out."""
-    honest, culprit = [], []
-    for record in RunFolder(run).records():
-        for site, said in record.judged.items():
-            flagged = said.get("trust", 1.0) < 1
-            (culprit if attacked and site == ATTACKER else honest).append(flagged)
-    share = {"honest_flagged": honest, "attacker_flagged": culprit}
-    return {key: float(np.mean(found)) if found else None for key, found in share.items()}
-
-
 def written(rows: list[Mapping[str, Any]]) -> str:
     """Return the table: means over seeds, with intervals where there are several."""
     lines = [
@@ -105,18 +93,10 @@ def written(rows: list[Mapping[str, Any]]) -> str:
         mine = [row for row in rows if row["arm"] == name]
         if not mine:
             continue
-        cells = [_cell([row[column] for row in mine]) for column in COLUMNS]
-        cells += [_cell([row[c] for row in mine if row[c] is not None]) for c in ("honest_flagged", "attacker_flagged")]
+        cells = [cell([row[column] for row in mine]) for column in COLUMNS]
+        cells += [cell([row[c] for row in mine if row[c] is not None]) for c in ("honest_flagged", "attacker_flagged")]
         lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return ""
-    found = interval(values)
-    ends = f" ({found[1]:.3f} to {found[2]:.3f})" if len(found) == 3 else ""
-    return f"{found[0]:.3f}{ends}"
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from contracts.model_contract import ModelContract
 from wardround.tasks.models import (
     MODELS,
     DcGan,
+    Diffusion,
     FlatCnn,
     LeNet,
     MomentsCnn,
@@ -75,5 +76,5 @@ CASES = (
 def test_no_registered_network_is_left_out() -> None:
     joined = {type(case.spec) for case in CASES}
     cuttable = {UNet, RedCnn}  # they answer for each pixel, and keep the contract of cuts
-    makes = {DcGan}  # which answers with images; see `tests/unit/tasks/models/test_dcgan.py`
+    makes = {DcGan, Diffusion}  # they answer with images, and keep the contract of makers
     assert joined | cuttable | makes == set(MODELS.values())

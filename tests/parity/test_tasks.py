@@ -34,9 +34,18 @@ TASKS = {
         "algorithm": {"name": "fedgan"},
         "training": {"steps": 2, "batch_size": 8, "optimiser": "adamw"},
     },
+    "diffusion": {
+        "data": {"source": "slide", "stride_px": 16, "size_px": 16},
+        "task": {"name": "synthesis"},
+        "model": {"name": "diffusion", "size_px": 16, "width": 12, "steps": 3},
+        "training": {"steps": 2, "batch_size": 8, "optimiser": "adamw"},
+    },
 }
 CENTRAL = {"name": "central"}
-POOLED = {"segmentation": CENTRAL, "restoration": CENTRAL, "synthesis": {"name": "fedgan", "pooled": True}}
+POOLED = {
+    **dict.fromkeys(("segmentation", "restoration", "diffusion"), CENTRAL),
+    "synthesis": {"name": "fedgan", "pooled": True},
+}
 SAME = ("metrics", "intervals", "tested", "model_sha256", "plan_digest")
 """Bytes up differ by the digits of seconds in the sites' answers."""
 

@@ -13,7 +13,7 @@ from wardround.core.update import Tensors
 from wardround.data.images import LabelledImages
 from wardround.tasks import Task
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+Network = Callable[..., torch.Tensor]
 """What a task's loss calls: a network, or one with something done to its outputs."""
 
 

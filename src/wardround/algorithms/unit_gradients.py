@@ -85,8 +85,8 @@ class UnitGradients:
         """Return float64 ``(B, P)`` gradients and ``(B,)`` losses, one of each per image."""
 
         def loss(weights: dict[str, torch.Tensor], image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            def called(batch: torch.Tensor) -> torch.Tensor:
-                found: torch.Tensor = functional_call(network, weights, (batch,))
+            def called(*fed: torch.Tensor) -> torch.Tensor:
+                found: torch.Tensor = functional_call(network, weights, fed)
                 return found
 
             return self.task.loss(called, image[None], target[None])

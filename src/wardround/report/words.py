@@ -32,6 +32,7 @@ MODELS: Mapping[str, str] = {
     "resnet18": "a ResNet-18",
     "resnet50": "a ResNet-50",
     "scattering": "fixed scattering features",
+    "diffusion": "a denoising diffusion model",
     "dcgan": "a conditional DCGAN",
 }
 SOURCES: Mapping[str, str] = {

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wardround.algorithms import DpSgd, FedGan, FedSr, Irm, LogitAdjusted
+from wardround.algorithms import Ditto, DpSgd, FedBn, FedGan, FedRep, FedSr, Irm, Local, LogitAdjusted
 from wardround.algorithms.augment import AUGMENTATIONS
 from wardround.errors import PlanError
 from wardround.rounds import defended
 from wardround.screen import EDetector, GeneratorEDetector
 from wardround.tasks import Restore
-from wardround.tasks.models import RedCnn
+from wardround.tasks.models import Diffusion, RedCnn
 from wardround.tasks.models.cut import cut
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MODELS_FOR = {
     "image": "small_cnn or resnet18",
     "pixel": 'unet, or "monai" with network = "BasicUNet"',
-    "sample": "dcgan",
+    "sample": "dcgan or diffusion",
 }
 
 
@@ -101,6 +101,11 @@ def _samples(plan: Plan) -> None:
         raise PlanError(f'fedgan makes images, and the task is {task.name}: say name = "synthesis" in [task]')
     if not makes:
         return
+    if training.parts != "all":
+        raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
+    if isinstance(plan.model, Diffusion):
+        _denoises(plan)
+        return
     if isinstance(algorithm, DpSgd):
         raise PlanError(
             "dpsgd bounds what one image does to one network's gradient, and synthesis trains two networks, each on "
@@ -108,8 +113,28 @@ def _samples(plan: Plan) -> None:
             'unit = "site")'
         )
     if not duels:
-        raise PlanError("synthesis trains two networks against each other: choose the algorithm fedgan")
-    if training.parts != "all":
-        raise PlanError('synthesis has no head to train alone: say parts = "all" in [training]')
+        raise PlanError(
+            "this model is two networks against each other: choose the algorithm fedgan, or the model diffusion"
+        )
     if training.optimiser != "adamw":
         raise PlanError('fedgan trains with Adam: say optimiser = "adamw" in [training]')
+
+
+def _denoises(plan: Plan) -> None:
+    algorithm = plan.algorithm
+    if isinstance(algorithm, FedGan):
+        raise PlanError("fedgan trains two networks, and diffusion is one: choose fedavg, or the model dcgan")
+    if isinstance(algorithm, FedSr | Irm | LogitAdjusted):
+        raise PlanError(
+            "this algorithm is made for the classes of whole images, and diffusion is told them: choose fedavg"
+        )
+    if isinstance(algorithm, FedBn | FedRep | Ditto | Local) or getattr(algorithm, "personal", "nothing") != "nothing":
+        raise PlanError(
+            "this algorithm gives each site weights of its own, and images are made by what is shared: choose fedavg, "
+            'with personal = "nothing"'
+        )
+    if AUGMENTATIONS[plan.training.augment].recolours:
+        raise PlanError(
+            f'training augment = "{plan.training.augment}" changes the grey levels that diffusion learns to make: '
+            'choose "none", or one that only moves pixels, which is then learned, too'
+        )

@@ -19,7 +19,8 @@ from wardround.tasks.models import ModelSpec
 
 EVALUATION_BATCH = 256
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+Network = Callable[..., torch.Tensor]
+"""What a loss calls: a network on a batch, or on what a batch was made into."""
 
 
 class Task(Protocol):

@@ -22,6 +22,8 @@ from wardround.metrics.measures import SampleMeasures
 from wardround.tasks.base import EVALUATION_BATCH, Network, batches, fresh
 from wardround.tasks.models import ModelSpec
 from wardround.tasks.models.dcgan import Adversaries
+from wardround.tasks.models.diffusion import Diffusion
+from wardround.tasks.models.making import Maker
 from wardround.tasks.random_features import random_features
 
 
@@ -56,8 +58,8 @@ class Synthesise:
 class Synthesis:
     """What the sites learn together: a generator of images of each class; implements `base.Task`.
 
-    The network is a pair of `Adversaries`. What is evaluated is the generator alone, in evaluation mode: for each real
-    image one synthetic image of the same class, so that both sets show the classes equally often.
+    The network is a pair of `Adversaries`, or a `Denoiser`. What is evaluated is what it makes, in evaluation mode: for
+    each real image one synthetic image of the same class, so that both sets show the classes equally often.
 
     Attributes:
         model: spec of the network.
@@ -97,16 +99,19 @@ class Synthesis:
         return torch.cat([noise, told], dim=1)
 
     def loss(self, network: Network, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the discriminator's loss on a batch of real images beside as many synthetic ones of their classes.
+        """Return a denoiser's loss, or a discriminator's on real images beside as many synthetic ones of their classes.
 
         Args:
-            network: `Adversaries`.
+            network: `Denoiser`, or `Adversaries`.
             inputs: float ``(B, C, H, W)``, the real images.
             targets: int64 ``(B,)``, their classes.
 
         Raises:
-            PlanError: the generator makes images of another size.
+            PlanError: the network makes images of another size.
         """
+        if isinstance(self.model, Diffusion):
+            refuse_other_size((self.model.size_px,) * 2, inputs.shape[2:])
+            return self.model.loss(network, inputs, targets)
         pair = adversaries(network)
         with torch.no_grad():
             noise = torch.randn(len(targets), pair.latent, device=inputs.device)
@@ -122,7 +127,7 @@ class Synthesis:
         """Return one synthetic image for each label, uint8 ``(N, H, W, C)``; the network in evaluation mode.
 
         Args:
-            network: `Adversaries`.
+            network: a `Maker`.
             labels: int64 ``(N,)``.
             rng: of the noise.
         """
@@ -131,15 +136,14 @@ class Synthesis:
 
     def levels(self, network: nn.Module, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return what `draw` rounds: float32 ``(N, H, W, C)``, from 0 to 1."""
-        pair = adversaries(network.eval())
-        device = next(pair.parameters()).device
-        noise = rng.standard_normal((len(labels), pair.latent)).astype(np.float32)
-        size = 2**pair.generator.doublings * pair.generator.base
-        made = [np.zeros((0, size, size, self.channels), np.float32)]
+        maker = maker_of(network.eval())
+        device = next(network.parameters()).device
+        noise = rng.standard_normal((len(labels), maker.latent)).astype(np.float32)
+        made = [np.zeros((0, maker.size_px, maker.size_px, self.channels), np.float32)]
         with torch.inference_mode():
             for rows in batches(len(labels), EVALUATION_BATCH):
                 told = self.inputs(torch.from_numpy(labels[rows]), torch.from_numpy(noise[rows]))
-                made.append(pair(told.to(device)).add(2).div(4).permute(0, 2, 3, 1).cpu().numpy())
+                made.append(maker.make(told.to(device)).add(2).div(4).permute(0, 2, 3, 1).cpu().numpy())
         return np.concatenate(made)
 
     def evaluate(self, network: nn.Module, images: LabelledImages) -> FeaturePairs:
@@ -165,6 +169,17 @@ class Synthesis:
     def counts(self, images: LabelledImages) -> np.ndarray:
         """Return how many images have each label."""
         return images.label_counts()
+
+
+def maker_of(network: Network) -> Maker:
+    """Return the network as what makes images.
+
+    Raises:
+        PlanError: it makes none.
+    """
+    if not isinstance(network, Maker):
+        raise PlanError(f"{type(network).__name__} makes no images: choose the model dcgan or diffusion for synthesis")
+    return network
 
 
 def adversaries(network: Network) -> Adversaries:

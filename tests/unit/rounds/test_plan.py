@@ -29,7 +29,7 @@ from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS, GeneratorEDetector
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks import Restore, Segment, Synthesise
-from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, UNet
+from wardround.tasks.models import MODELS, DcGan, Diffusion, MonaiNet, RedCnn, UNet
 from wardround.tasks.start import Start
 
 BASE = tiny.plan()
@@ -119,6 +119,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("Interleaved", "personal"): "norms",
     ("FlatCnn", "activation"): "tanh",
     ("FedGan", "discriminator"): "averaged",
+    ("Diffusion", "patch_px"): 4,
     ("GaussianUpdate", "share"): 0.3,
     ("Pruning", "share"): 0.3,
     ("Soteria", "share"): 0.3,
@@ -153,6 +154,12 @@ SYNTHESIS: dict[str, Any] = {
     "algorithm": FedGan(beta1=0.4),
     "training": dataclasses.replace(BASE.training, optimiser="adamw", momentum=0.0),
 }
+ALONG: dict[type, dict[str, Any]] = {
+    **{kind: {"task": Segment()} for kind in (UNet, RedCnn)},
+    **dict.fromkeys((DcGan, FedGan), SYNTHESIS),
+    Diffusion: {"task": Synthesise()},
+}
+"""What a component needs beside itself."""
 
 
 def parts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -211,9 +218,7 @@ def variants() -> Iterator[Plan]:
     ):
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
-            together = {"task": Segment()} if kind in (UNet, RedCnn) else {}
-            if kind in (DcGan, FedGan):
-                together = SYNTHESIS
+            together = ALONG.get(kind, {})
             if key == "algorithm" and component.work.splits:
                 together = {"model": UNet(), "task": Segment(), "split": SplitRules()}
             yield dataclasses.replace(BASE, **{**together, key: component})

@@ -71,6 +71,9 @@ def test_plans_survive_toml_and_json(data: st.DataObject) -> None:
             "model": {"name": "unet"},
             "split": {"wire": "int8", "noise_sd": 0.5},
         }
+    if table["algorithm"]["name"] == "fedgan":
+        made_by = {name: part for name, part in SYNTHESIS.items() if name in ("task", "model")}
+        table |= {**made_by, "training": {**table["training"], **SYNTHESIS["training"]}}
     plan = parse(table)
     assert from_json(to_json(plan)) == plan
     assert parse(tomllib.loads(to_toml(plan))) == plan
@@ -189,6 +192,8 @@ def with_default(where: str, key: str, name: str) -> dict[str, Any]:
         table["attack"][0]["target"] = "a class"
     if name in ("dcgan", "fedgan", "synthesis", "image_trigger"):
         table = {**table, **{other: value for other, value in SYNTHESIS.items() if other != where}}
+    if name == "diffusion":
+        table["task"] = {"name": "synthesis"}
     if name in ("unet", "red_cnn"):
         table["task"] = {"name": "segmentation"}
     if where == "algorithm" and CHOICES[where][1][name]().work.splits:

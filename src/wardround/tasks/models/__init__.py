@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 import torch
 
 from wardround.tasks.models.dcgan import DcGan
+from wardround.tasks.models.diffusion import Diffusion
 from wardround.tasks.models.flat_cnn import FlatCnn
 from wardround.tasks.models.lenet import LeNet
 from wardround.tasks.models.moments_cnn import MomentsCnn
@@ -41,6 +42,7 @@ MODELS: dict[str, type[ModelSpec]] = {
     "red_cnn": RedCnn,
     "flat_cnn": FlatCnn,
     "lenet": LeNet,
+    "diffusion": Diffusion,
     "dcgan": DcGan,
 }
 """Names a plan may use in ``[model] name = …``."""
@@ -48,6 +50,7 @@ MODELS: dict[str, type[ModelSpec]] = {
 __all__ = [
     "MODELS",
     "DcGan",
+    "Diffusion",
     "FlatCnn",
     "LeNet",
     "ModelSpec",

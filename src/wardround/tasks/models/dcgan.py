@@ -63,12 +63,13 @@ class DcGan:
 
 
 class Adversaries(nn.Module):
-    """A generator and a discriminator.
+    """A generator and a discriminator; implements `making.Maker`.
 
     Attributes:
         generator: makes images.
         discriminator: tells them from real ones.
         latent: numbers of noise that one image is made of.
+        size_px: edge of the images.
     """
 
     def __init__(self, generator: Generator, discriminator: Discriminator, latent: int) -> None:
@@ -76,10 +77,15 @@ class Adversaries(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.latent = latent
+        self.size_px = generator.base * 2**generator.doublings
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map noise and classes to images; see `Generator.forward`."""
         return self.generator(inputs)  # type: ignore[no-any-return]
+
+    def make(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the generator makes; see `making.Maker.make`."""
+        return self(inputs)  # type: ignore[no-any-return]
 
 
 class Generator(nn.Module):
