@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from wardround.attacks.inversion.observation import Observation
 from wardround.attacks.inversion.base import as_images
+from wardround.attacks.inversion.observation import Observation
 
 STEPS = 120
 
