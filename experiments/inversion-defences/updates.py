@@ -1,26 +1,28 @@
 """Attacks on what a site really sends of one image, defence by defence on the same images: one round of it, and ten.
 
 The site holds all its images, and trains one step on one of them by the product's own local work and defence. What
-leaves is attacked as the product attacks what crosses the wire; ``wire.py`` does the same over the whole way.
+leaves is attacked as the product attacks what crosses the wire, labels given, as in the shadow defence's paper;
+``wire.py`` goes the whole way.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from disguises import ATTACKER_SEED, SITE_SEED, ground, reported
 from settings import GAUSSIAN, HAM, SHARES, noises, on_updates, soteria
-from ten_rounds import refined
+from side_by_side import distances, guesses, lbfgs, signed
 
 from wardround.algorithms import LocalSgd, Training
 from wardround.algorithms.defences import Defence, Undefended
-from wardround.attacks.inversion import Budget, DeepLeakage, InvertingGradients
+from wardround.attacks.inversion.base import as_images
 from wardround.attacks.inversion.cleanup import CleanUp, cleaned
 from wardround.attacks.inversion.knowing import knowing, pairs_behind, undoing
 from wardround.attacks.inversion.observation import Observation
@@ -37,7 +39,7 @@ from wardround.tasks import Task
 from wardround.tasks.classification import by_slot, load_weights, weights_of
 
 UNDEFENDED = "none"
-ROUNDS, STEPS, COSINE_STEPS = 10, 400, 400
+ROUNDS, STEPS, LONG_STEPS = 10, 400, 150
 EACH = 2
 LEARNING_RATE = 0.05
 NOISY = ("Gaussian on the update", "CENSOR")
@@ -197,30 +199,24 @@ def _broadcasts(plan: Plan, task: Task, sites: Mapping[str, SiteData], names: tu
     return made
 
 
-ATTACKS: dict[str, Callable[[], DeepLeakage | InvertingGradients]] = {
-    "idlg": lambda: DeepLeakage(Budget(STEPS)),
-    "idlg-nonzero": lambda: DeepLeakage(Budget(STEPS), skips_zeros=True),
-    "inverting-gradients": lambda: InvertingGradients(Budget(COSINE_STEPS)),
-}
-"""Labels are given to all of them, as in the shadow defence's paper."""
-
-
 def _measure(path: Path, scene: _Scene, defence: Defence, attacked_with: str, rounds: int) -> None:
     if path.exists():
         return
+    seen = [scene.seen(target, defence, rounds) for target in scene.targets]
+    labels = torch.tensor([int(target.images.labels[target.row]) for target in scene.targets])
+    far = distances(seen, labels, attacked_with == "idlg-nonzero", attacked_with == "inverting-gradients")
+    start, first = guesses([one[0] for one in seen], ATTACKER_SEED), seen[0][0]
+    steps = STEPS if rounds == 1 else LONG_STEPS
+    ended = signed(first, far, start, steps) if attacked_with == "inverting-gradients" else lbfgs(far, start, steps)
     clean_ups = scene.clean_ups(defence)
-    found = []
-    for number, target in enumerate(scene.targets):
-        seen = scene.seen(target, defence, rounds)
-        label = np.array([target.images.labels[target.row]])
-        ended = ATTACKS[attacked_with]().run(seen[0], ATTACKER_SEED + number, label)
-        image = ended.images[0]
-        if rounds > 1:
-            image = refined(seen, image, label, skips_zeros=attacked_with == "idlg-nonzero")
-        candidates = {"raw": image, **cleaned(image, clean_ups)}
-        scores = {name: [psnr_db(target.true, one), ssim(target.true, one)] for name, one in candidates.items()}
-        best = max(scores, key=lambda name: scores[name][0])
-        found.append({"scores": scores, "rank": target.rank(candidates[best]), "site": target.site})
+    scored = [_scored(*pair, clean_ups) for pair in zip(scene.targets, as_images(first, ended), strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found))
-    print("updates", path.stem, np.round(np.mean([one["scores"]["raw"] for one in found], 0), 3), flush=True)
+    path.write_text(json.dumps(scored))
+    print("updates", path.stem, np.round(np.mean([one["scores"]["raw"] for one in scored], 0), 3), flush=True)
+
+
+def _scored(target: Target, image: np.ndarray, clean_ups: Mapping[str, CleanUp]) -> dict[str, Any]:
+    candidates = {"raw": image, **cleaned(image, clean_ups)}
+    scores = {name: [psnr_db(target.true, one), ssim(target.true, one)] for name, one in candidates.items()}
+    nearest = max(scores, key=lambda name: scores[name][0])
+    return {"scores": scores, "rank": target.rank(candidates[nearest]), "site": target.site}
