@@ -27,6 +27,8 @@ from wardround.study.build import joined, task_of
 LOOKS = 10
 PUBLIC, DESIGNED = 600, 12
 ATTACKER_SEED, SITE_SEED = 99, 7
+Rows = list[dict[str, list[float]]]
+"""For each image: clean-up -> PSNR in dB and SSIM; ``raw`` is what was rebuilt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +144,7 @@ def _measure(
     print(path.parent.name, path.stem, np.round(best(rows).mean(0), 3), flush=True)
 
 
-def best(rows: list[dict[str, list[float]]]) -> np.ndarray:
+def best(rows: Rows) -> np.ndarray:
     """Return each image's largest PSNR and its largest SSIM over all clean-ups, ``(N, 2)``."""
     return np.array([np.max(list(row.values()), 0) for row in rows])
 

@@ -10,7 +10,8 @@ from typing import Any
 import costs
 import numpy as np
 import utility
-from leaks import attacked, best, read
+from disguises import best
+from leaks import attacked, read
 from settings import GAUSSIAN, HAM, OURS, SHARES, STRENGTHS, on_updates, soteria
 
 HERE = Path(__file__).parent

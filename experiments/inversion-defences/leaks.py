@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from disguises import Rows, best
 from scipy.stats import t
 from updates import EACH, ZEROS, path_of
 
 REPLICATES = 2000
-Rows = list[dict[str, list[float]]]
-"""For each image: clean-up -> PSNR in dB and SSIM; ``raw`` is what was rebuilt."""
 ATTACKS = ("idlg", "idlg-nonzero", "inverting-gradients")
 
 
@@ -35,11 +34,6 @@ class Left:
 def read(folder: Path) -> dict[str, Rows]:
     """Return what a stage kept in a folder, by name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-
-
-def best(rows: Rows) -> np.ndarray:
-    """Return each image's largest PSNR and its largest SSIM over all clean-ups, ``(N, 2)``."""
-    return np.array([np.max(list(row.values()), 0) for row in rows])
 
 
 def raw(rows: Rows) -> np.ndarray:
