@@ -32,7 +32,7 @@ from wardround.study.build import sites_of  # noqa: E402
 EACH = 12
 STAGES = (
     *("design", "policies", "choice", "bar", "bar-grey", "bar-chosen", "ats", "strengths", "rounds"),
-    *("updates", "wire", "utility", "precise", "others", "frontier"),
+    *("updates", "wire", "utility", "precise", "others", "frontier", "shadows"),
 )
 
 
@@ -60,6 +60,7 @@ def main() -> None:
         "utility": lambda: utility.measure(data, out, utility.headline()),
         "precise": lambda: utility.measure(data, out, utility.precise()),
         "others": lambda: utility.measure(data, out, utility.others()),
+        "shadows": lambda: utility.measure(data, out, utility.shadows()),
         "frontier": lambda: utility.measure(data, out, utility.frontier()),
     }
     for name in wanted:

@@ -38,8 +38,8 @@ GREY = _pneumonia(VICTIM)
 RMS = 0.1
 """The one energy at which all noises on images are compared: 20 dB after pixels were cut off."""
 GRID = (0.03, 0.05, 0.07)
-MOST_COST = 0.005
-CHOSEN = 0.05
+MOST_COST = 0.01
+CHOSEN = 0.03
 """The largest strength of the grid whose mean cost in F1 is below `MOST_COST` on validation images (stage `choice`)."""
 STRENGTHS = (0.03, 0.05, 0.1, 0.2)
 EXPONENTS = (0.5, 0.75, 1.0)
@@ -48,7 +48,7 @@ SHARES = (0.2, 0.4, 0.6, 0.8)
 PROBES = 2
 """Of Soteria's estimate, fewer than its default: each costs two forward passes a step."""
 
-GAUSSIAN, OURS = "Gaussian", "ours"
+GAUSSIAN, OURS, CENSOR = "Gaussian", "ours", "CENSOR"
 SHUFFLED, ANTI = "ours, shuffled", "ours, anti-targeted"
 POLICIES = HERE / "policies.json"
 
@@ -72,7 +72,7 @@ def on_updates() -> dict[str, Defence]:
     return {
         "Gaussian on the update": GaussianUpdate(share=1.0, randomness="seed"),
         "pruning, 90%": Pruning(share=0.9),
-        "CENSOR": Censor(randomness="seed"),
+        CENSOR: Censor(randomness="seed"),
         **soteria((0.8,)),
     }
 

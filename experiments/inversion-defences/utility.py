@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 from settings import (
+    CENSOR,
     CHOSEN,
     GAUSSIAN,
     GRID,
@@ -65,21 +66,26 @@ def precise() -> list[Run]:
 
 
 def others() -> list[Run]:
-    """Return the runs of the defences that are compared at one setting each."""
-    shadows = {name: defence for name, defence in noises().items() if name in ("shadow, intended", "shadow, released")}
-    grey = {**on_updates(), "ATS": ats(PNEUMONIA), **shadows}
-    colour = {**on_updates(), "ATS": ats(HAM)}
-    made = [(PNEUMONIA, name, defence, seed) for seed in SEEDS for name, defence in grey.items()]
-    return made + [(HAM, name, defence, seed) for seed in FRONTIER_SEEDS for name, defence in colour.items()]
+    """Return the runs of the defences that are compared at one setting each; the one that takes longest comes last."""
+    named: dict[str, Defence] = {"ATS": ats(PNEUMONIA), **on_updates()}
+    slow = {CENSOR: named.pop(CENSOR)}
+    return [(PNEUMONIA, name, one, seed) for part in (named, slow) for seed in SEEDS for name, one in part.items()]
+
+
+def shadows() -> list[Run]:
+    """Return the runs of the shadow defence, which attacks itself at every step."""
+    made = {name: defence for name, defence in noises().items() if name in ("shadow, intended", "shadow, released")}
+    return [(PNEUMONIA, name, defence, seed) for seed in SEEDS for name, defence in made.items()]
 
 
 def frontier() -> list[Run]:
-    """Return the runs at all strengths."""
+    """Return the runs at all strengths, seed by seed."""
     made: list[Run] = []
     for seed in FRONTIER_SEEDS:
         for strength in STRENGTHS:
             made += [(HAM, name, defence, seed) for name, defence in _noisy(strength).items()]
-        made += [(HAM, name, defence, seed) for name, defence in soteria(SHARES).items()]
+        rest = {**soteria(SHARES), **on_updates(), "ATS": ats(HAM)}
+        made += [(HAM, name, defence, seed) for name, defence in rest.items() if name != CENSOR]
     return made
 
 
@@ -96,7 +102,7 @@ def every() -> list[Run]:
 
 
 def _all() -> Iterator[Run]:
-    for stage in (headline, precise, others, frontier):
+    for stage in (headline, precise, others, shadows, frontier):
         yield from stage()
 
 
