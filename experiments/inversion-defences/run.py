@@ -32,7 +32,7 @@ from wardround.study.build import sites_of  # noqa: E402
 EACH = 12
 STAGES = (
     *("design", "policies", "choice", "bar", "bar-grey", "bar-chosen", "ats", "strengths", "rounds"),
-    *("updates", "wire", "utility", "precise", "others", "frontier", "shadows"),
+    *("updates", "ten-rounds", "more-updates", "wire", "utility", "precise", "others", "frontier", "shadows"),
 )
 
 
@@ -55,7 +55,9 @@ def main() -> None:
         "ats": lambda: disguises.measure_ats(both, out, EACH),
         "strengths": lambda: disguises.measure_strengths(sites, out, EACH),
         "rounds": lambda: disguises.measure_rounds(sites, out, EACH),
-        "updates": lambda: updates.measure(both, out),
+        "updates": lambda: updates.measure(both, out, updates.core),
+        "ten-rounds": lambda: updates.measure(both, out, updates.ten),
+        "more-updates": lambda: updates.measure(both, out, updates.more),
         "wire": lambda: wire.measure(data, out),
         "utility": lambda: utility.measure(data, out, utility.headline()),
         "precise": lambda: utility.measure(data, out, utility.precise()),

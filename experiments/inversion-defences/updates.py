@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,16 @@ from wardround.tasks import Task
 from wardround.tasks.classification import by_slot, load_weights, weights_of
 
 UNDEFENDED = "none"
-ROUNDS, STEPS, LONG_STEPS = 10, 400, 150
+ROUNDS, STEPS, LONG_STEPS = 10, 400, 100
 EACH = 2
 LEARNING_RATE = 0.05
 NOISY = ("Gaussian on the update", "CENSOR")
 """What leaves is near the true gradient nowhere: the cosine with total variation is tried as well."""
 ZEROS = ("Soteria", "pruning")
-LONG = ("Soteria, 80%", "pruning, 90%", "Gaussian on the update")
+LONG = ("Soteria, 80%", "pruning, 90%")
+
+Row = tuple[str, Defence, str, int]
+"""Name, defence, attack, and rounds of the same image."""
 
 
 @dataclass(frozen=True)
@@ -82,26 +85,36 @@ class Target:
         return identity_rank(found, in_unit(self.images, rows), int(np.searchsorted(rows, self.row)))
 
 
-def measure(grounds: Mapping[str, tuple[Plan, dict[str, SiteData]]], out: Path) -> None:
-    """Attack what is not attacked yet: the rows of both data sets in turn, those that decide first."""
-    scenes = {name: _Scene.of(plan, sites) for name, (plan, sites) in grounds.items()}
-    for rounds in (1, ROUNDS):
-        for position in range(max(len(rows(name, rounds)) for name in scenes)):
-            for name, scene in scenes.items():
-                for label, defence, attacked_with in rows(name, rounds)[position : position + 1]:
-                    _measure(path_of(out, name, label, attacked_with, rounds), scene, defence, attacked_with, rounds)
-
-
-def rows(data: str, rounds: int) -> list[tuple[str, Defence, str]]:
-    """Return name, defence and attack of every row, those that decide first."""
+def core(data: str) -> list[Row]:
+    """Return the rows of the comparison."""
     made: dict[str, Defence] = {UNDEFENDED: Undefended(), **on_updates()}
-    if rounds > 1:
-        return [(name, made[name], _knowing_attack(name)) for name in (LONG if data == HAM else ())]
-    naive = [("Soteria, 80%", made["Soteria, 80%"], "idlg")]
-    if data == HAM:
-        made |= {GAUSSIAN: noises()[GAUSSIAN], **soteria(SHARES)}
-        naive += [(name, made[name], "inverting-gradients") for name in NOISY]
-    return [(name, defence, _knowing_attack(name)) for name, defence in made.items()] + naive
+    return [(name, defence, _knowing_attack(name), 1) for name, defence in made.items()]
+
+
+def ten(data: str) -> list[Row]:
+    """Return the rows of the attacker who watches for ten rounds."""
+    return [(name, on_updates()[name], _knowing_attack(name), ROUNDS) for name in (LONG if data == HAM else ())]
+
+
+def more(data: str) -> list[Row]:
+    """Return the other strengths, an attacker who does not know Soteria, other attacks, and noise on images."""
+    if data != HAM:
+        return []
+    named = {**on_updates(), **soteria(SHARES)}
+    made = [(name, named[name], _knowing_attack(name), 1) for name in soteria(SHARES)]
+    made += [(LONG[0], named[LONG[0]], "idlg", 1), (GAUSSIAN, noises()[GAUSSIAN], "idlg", 1)]
+    return made + [(name, named[name], "inverting-gradients", 1) for name in NOISY]
+
+
+def measure(
+    grounds: Mapping[str, tuple[Plan, dict[str, SiteData]]], out: Path, rows: Callable[[str], list[Row]]
+) -> None:
+    """Attack what is not attacked yet, one row of each data set in turn."""
+    scenes = {name: _Scene.of(plan, sites) for name, (plan, sites) in grounds.items()}
+    for place in range(max(len(rows(name)) for name in scenes)):
+        for data, scene in scenes.items():
+            for name, defence, attacked_with, rounds in rows(data)[place : place + 1]:
+                _measure(path_of(out, data, name, attacked_with, rounds), scene, defence, attacked_with, rounds)
 
 
 def _knowing_attack(name: str) -> str:
