@@ -1,4 +1,4 @@
-"""The figure: what the best attack leaves of an image against the AUC of the trained network."""
+"""The figure: what the best attack leaves of an image against what the defence costs in AUC."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def draw(out: Path) -> list[str]:
     from matplotlib import pyplot
 
     runs = costs.done(out, HAM)
-    lines = ["curve,setting,leak_db,auc,auc_se,seeds"]
+    lines = ["curve,setting,leak_db,auc_difference,standard_error,seeds"]
     figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
     for name, points in curves(out).items():
-        there = [(db, *height, label) for db, defence, label in points if db and (height := _auc(runs, defence))]
+        there = [(db, *height, label) for db, defence, label in points if db and (height := _difference(runs, defence))]
         lines += [f'"{name}",{label},{db:.2f},{auc:.4f},{error:.4f},{n}' for db, auc, error, n, label in there]
         _curve(axes, name, there)
     axes.set_xlabel("what the best attack and clean-up leave of an image, dB (less is better)")
-    axes.set_ylabel(f"pooled AUC, mean of {len(utility.FRONTIER_SEEDS)} seeds (bars: standard error to none)")
+    axes.set_ylabel("pooled AUC minus that without a defence (bars: standard error)")
     axes.legend(fontsize="x-small", loc="lower right")
     axes.grid(alpha=0.3)
     figure.savefig(HERE / "frontier.png", dpi=150, metadata={"Software": None})
@@ -71,16 +71,17 @@ def _curve(axes: Any, name: str, points: Sequence[tuple[float, float, float, int
         axes.annotate(label, (db, auc), fontsize="x-small", xytext=(4, 4), textcoords="offset points")
 
 
-def _auc(runs: dict[str, dict[int, tuple[float, float, float]]], name: str | None) -> tuple[float, float, int] | None:
-    """Return AUC over the seeds of the figure, the standard error of its difference to none, and how many seeds."""
-    bare = runs.get(utility.UNDEFENDED, {})
-    own = bare if name is None else runs.get(name, {})
-    seeds = [seed for seed in utility.FRONTIER_SEEDS if seed in own and seed in bare]
-    if not seeds:
+def _difference(
+    runs: dict[str, dict[int, tuple[float, float, float]]], name: str | None
+) -> tuple[float, float, int] | None:
+    """Return the mean difference in AUC to no defence, its standard error, and over how many seeds."""
+    if name in (None, utility.UNDEFENDED):
+        return 0.0, 0.0, len(runs.get(utility.UNDEFENDED, {}))
+    paired = costs.gaps(runs, name)[:, 0]
+    if not len(paired):
         return None
-    paired = np.array([own[seed][0] - bare[seed][0] for seed in seeds])
-    error = float(paired.std(ddof=1) / np.sqrt(len(seeds))) if len(seeds) > 1 else 0.0
-    return float(np.mean([own[seed][0] for seed in seeds])), error, len(seeds)
+    error = float(paired.std(ddof=1) / np.sqrt(len(paired))) if len(paired) > 1 else 0.0
+    return float(paired.mean()), error, len(paired)
 
 
 def _mean(rows: Any) -> float | None:

@@ -32,7 +32,18 @@ from wardround.study.build import sites_of  # noqa: E402
 EACH = 12
 STAGES = (
     *("design", "policies", "choice", "bar", "bar-grey", "bar-chosen", "ats", "strengths", "rounds"),
-    *("updates", "ten-rounds", "more-updates", "wire", "utility", "precise", "others", "frontier", "shadows"),
+    *(
+        "updates",
+        "ten-rounds",
+        "more-updates",
+        "wire",
+        "utility",
+        "precise",
+        "others",
+        "frontier",
+        "frontier-seeds",
+        "shadows",
+    ),
 )
 
 
@@ -63,7 +74,8 @@ def main() -> None:
         "precise": lambda: utility.measure(data, out, utility.precise()),
         "others": lambda: utility.measure(data, out, utility.others()),
         "shadows": lambda: utility.measure(data, out, utility.shadows()),
-        "frontier": lambda: utility.measure(data, out, utility.frontier()),
+        "frontier": lambda: utility.measure(data, out, utility.frontier(utility.FRONTIER_SEEDS[:1])),
+        "frontier-seeds": lambda: utility.measure(data, out, utility.frontier()),
     }
     for name in wanted:
         began = time.process_time()

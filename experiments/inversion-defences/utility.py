@@ -78,10 +78,10 @@ def shadows() -> list[Run]:
     return [(PNEUMONIA, name, defence, seed) for seed in SEEDS for name, defence in made.items()]
 
 
-def frontier() -> list[Run]:
+def frontier(seeds: Iterable[int] = FRONTIER_SEEDS) -> list[Run]:
     """Return the runs at all strengths, seed by seed."""
     made: list[Run] = []
-    for seed in FRONTIER_SEEDS:
+    for seed in seeds:
         for strength in STRENGTHS:
             made += [(HAM, name, defence, seed) for name, defence in _noisy(strength).items()]
         rest = {**soteria(SHARES), **on_updates(), "ATS": ats(HAM)}
