@@ -54,7 +54,7 @@ def draw(out: Path) -> list[str]:
         lines += [f'"{name}",{label},{db:.2f},{auc:.4f},{error:.4f},{n}' for db, auc, error, n, label in there]
         _curve(axes, name, there)
     axes.set_xlabel("what the best attack and clean-up leave of an image, dB (less is better)")
-    axes.set_ylabel("pooled AUC minus that without a defence (bars: standard error)")
+    axes.set_ylabel("AUC minus AUC without a defence")
     axes.legend(fontsize="x-small", loc="lower right")
     axes.grid(alpha=0.3)
     figure.savefig(HERE / "frontier.png", dpi=150, metadata={"Software": None})
