@@ -68,6 +68,7 @@ def main() -> None:
         "rounds": lambda: disguises.measure_rounds(sites, out, EACH),
         "updates": lambda: updates.measure(both, out, updates.core),
         "ten-rounds": lambda: updates.measure(both, out, updates.ten),
+        "shares": lambda: updates.measure(both, out, updates.shares),
         "more-updates": lambda: updates.measure(both, out, updates.more),
         "wire": lambda: wire.measure(data, out),
         "utility": lambda: utility.measure(data, out, utility.headline()),

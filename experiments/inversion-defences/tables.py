@@ -91,7 +91,8 @@ def _write_images(found: dict[str, Rows]) -> None:
         writer.writerow(["noise", "image", "clean_up", "psnr_db", "ssim"])
         for name, rows in found.items():
             for place, row in enumerate(rows):
-                writer.writerows([name, place, key, f"{db:.3f}", f"{like:.4f}"] for key, (db, like) in row.items())
+                kept = {key: value for key, value in row.items() if key != "none"}  # it is `raw`
+                writer.writerows([name, place, key, f"{db:.3f}", f"{like:.4f}"] for key, (db, like) in kept.items())
 
 
 def _rounds(out: Path) -> list[str]:

@@ -96,13 +96,17 @@ def ten(data: str) -> list[Row]:
     return [(name, on_updates()[name], _knowing_attack(name), ROUNDS) for name in (LONG if data == HAM else ())]
 
 
+def shares(data: str) -> list[Row]:
+    """Return Soteria's other strengths."""
+    return [(name, one, _knowing_attack(name), 1) for name, one in soteria(SHARES).items()] if data == HAM else []
+
+
 def more(data: str) -> list[Row]:
-    """Return the other strengths, an attacker who does not know Soteria, other attacks, and noise on images."""
+    """Return an attacker who does not know Soteria, other attacks, and noise on images."""
     if data != HAM:
         return []
-    named = {**on_updates(), **soteria(SHARES)}
-    made = [(name, named[name], _knowing_attack(name), 1) for name in soteria(SHARES)]
-    made += [(LONG[0], named[LONG[0]], "idlg", 1), (GAUSSIAN, noises()[GAUSSIAN], "idlg", 1)]
+    named = on_updates()
+    made = [(LONG[0], named[LONG[0]], "idlg", 1), (GAUSSIAN, noises()[GAUSSIAN], "idlg", 1)]
     return made + [(name, named[name], "inverting-gradients", 1) for name in NOISY]
 
 
