@@ -6,7 +6,7 @@ the time. Seen in several rounds, one candidate has to explain every update of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Condition, Thread
 
 import torch
@@ -59,8 +59,8 @@ def distances(
     return far
 
 
-def _flat(values: object, names: object) -> torch.Tensor:
-    return torch.cat([values[name].flatten() for name in names])  # type: ignore[index,attr-defined]
+def _flat(values: Mapping[str, torch.Tensor], names: Iterable[str]) -> torch.Tensor:
+    return torch.cat([values[name].flatten() for name in names])
 
 
 def guesses(seen: Sequence[Observation], seed: int) -> torch.Tensor:

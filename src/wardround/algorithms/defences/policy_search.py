@@ -48,9 +48,9 @@ def searched(
 ) -> list[Scored]:
     """Score policies as Gao et al. 2021 do, and return the best.
 
-    Privacy (section 4.2) is the mean cosine between the gradients of the changed image and of what lies on the line
-    from noise to it. Accuracy (section 4.3) is the training-free score of Mellor et al. 2021: from the eigenvalues of
-    the correlations of the network's derivatives at a batch.
+    Privacy is the mean cosine between the gradients of the changed image and of what lies on the line from noise to
+    it. Accuracy is the training-free score of Mellor et al. (arXiv:2006.04647v1): from the eigenvalues of the
+    correlations of the network's derivatives at a batch.
 
     Differs: both from the network as it is given; of the policies whose accuracy is in the upper half, where the paper
     has a threshold for its networks, those with the lowest privacy score are kept.
