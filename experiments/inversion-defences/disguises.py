@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from settings import EXPONENTS, GAUSSIAN, OURS, RMS, STRENGTHS, VICTIM, noises
+from settings import ANTI, CHOSEN, EXPONENTS, GAUSSIAN, OURS, RMS, SHUFFLED, STRENGTHS, VICTIM, ats, noises
 
 from wardround.algorithms.defences import Defence, MatchedNoise
 from wardround.attacks.inversion.cleanup import cleaned
-from wardround.attacks.inversion.knowing import knowing, pairs_behind
+from wardround.attacks.inversion.knowing import knowing, pairs_behind, undoing
 from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
@@ -25,8 +25,10 @@ from wardround.rounds.plan import Plan
 from wardround.study.build import joined, task_of
 
 LOOKS = 10
-PUBLIC = 600
+PUBLIC, DESIGNED = 600, 12
 ATTACKER_SEED, SITE_SEED = 99, 7
+Rows = list[dict[str, list[float]]]
+"""For each image: clean-up -> PSNR in dB and SSIM; ``raw`` is what was rebuilt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +48,23 @@ class Ground:
 
 def ground(sites: Mapping[str, SiteData], each: int) -> Ground:
     """Return the three sets; `each` images of every site are reported."""
-    design = joined([site.train.take(np.arange(12)) for site in sites.values()])
-    seen, parts = set(design.groups.tolist()), []
-    for site in sites.values():
-        free = [row for row in range(12, len(site.train)) if site.train.groups[row] not in seen]
-        parts.append(site.train.take(np.random.default_rng(SITE_SEED).permutation(free)[:each]))
+    parts = [sites[name].train.take(rows) for name, rows in reported(sites, each).items()]
     public = joined([site.val for site in sites.values()])
     rows = np.random.default_rng(ATTACKER_SEED).permutation(len(public))[:PUBLIC]
-    return Ground(design, joined(parts), public.take(rows))
+    return Ground(_design(sites), joined(parts), public.take(rows))
+
+
+def reported(sites: Mapping[str, SiteData], each: int) -> dict[str, np.ndarray]:
+    """Return the places of the reported images among each site's training images."""
+    seen, found = set(_design(sites).groups.tolist()), {}
+    for name, site in sites.items():
+        free = [row for row in range(DESIGNED, len(site.train)) if site.train.groups[row] not in seen]
+        found[name] = np.random.default_rng(SITE_SEED).permutation(free)[:each]
+    return found
+
+
+def _design(sites: Mapping[str, SiteData]) -> LabelledImages:
+    return joined([site.train.take(np.arange(DESIGNED)) for site in sites.values()])
 
 
 def choose(sites: Mapping[str, SiteData], out: Path) -> None:
@@ -69,6 +80,22 @@ def measure(plan: Plan, sites: Mapping[str, SiteData], folder: Path, each: int) 
     where = ground(sites, each)
     for name, defence in noises().items():
         _measure(folder / f"{name}.json", defence, sites, where.report, where.public, 1, plan)
+
+
+def measure_chosen(grounds: Mapping[str, tuple[Plan, dict[str, SiteData]]], out: Path, each: int) -> None:
+    """Measure ours and its controls at the chosen strength, on every data set."""
+    for data, (plan, sites) in grounds.items():
+        where = ground(sites, each)
+        for name in (OURS, GAUSSIAN, SHUFFLED, ANTI):
+            path = out / "bar-chosen" / data / f"{name}.json"
+            _measure(path, noises(CHOSEN)[name], sites, where.report, where.public, 1, plan)
+
+
+def measure_ats(grounds: Mapping[str, tuple[Plan, dict[str, SiteData]]], out: Path, each: int) -> None:
+    """Measure what the changed images of ATS give away."""
+    for data, (plan, sites) in grounds.items():
+        where = ground(sites, each)
+        _measure(out / "ats" / f"{data}.json", ats(data), sites, where.report, where.public, 1, plan)
 
 
 def measure_strengths(sites: Mapping[str, SiteData], out: Path, each: int) -> None:
@@ -102,7 +129,7 @@ def _measure(
     task = task_of(plan, sites)
     network = task.build(plan.seed)
     learned = pairs_behind(defence, task, network, public, _place(ATTACKER_SEED, 0))
-    clean_ups = knowing(learned, ATTACKER_SEED, looks)
+    clean_ups = {**knowing(learned, ATTACKER_SEED, looks), **undoing(defence)}
     seen = [pairs_behind(defence, task, network, images, _place(SITE_SEED, index)) for index in range(looks)]
     mean = np.mean([pairs.disguised for pairs in seen], 0, dtype=np.float64).astype(np.float32)
     rows = [
@@ -117,7 +144,7 @@ def _measure(
     print(path.parent.name, path.stem, np.round(best(rows).mean(0), 3), flush=True)
 
 
-def best(rows: list[dict[str, list[float]]]) -> np.ndarray:
+def best(rows: Rows) -> np.ndarray:
     """Return each image's largest PSNR and its largest SSIM over all clean-ups, ``(N, 2)``."""
     return np.array([np.max(list(row.values()), 0) for row in rows])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
-from settings import ANTI, GAUSSIAN, OURS, SHUFFLED, VICTIM, defended, noises, on_updates
+from settings import GAUSSIAN, OURS, VICTIM, defended, noises
 
 from wardround.algorithms.defences import Defence
 from wardround.study.attack import RESULT_FILE, Assault, attack
@@ -18,27 +20,25 @@ UNDEFENDED = "none"
 
 def rows() -> list[tuple[str, Defence | None, str, int]]:
     """Return name, defence, attack and images a seed of every row, those that decide first."""
-    noisy, updates = noises(), on_updates()
-    made: list[tuple[str, Defence | None, str, int]] = [
+    noisy = noises()
+    return [
         (UNDEFENDED, None, "idlg", FEW),
         (OURS, noisy[OURS], "idlg", MANY),
         (GAUSSIAN, noisy[GAUSSIAN], "idlg", FEW),
     ]
-    for name, defence in reversed(updates.items()):  # the strongest Soteria first
-        if _leaves_zeros(name):
-            made.append((name, defence, "idlg-nonzero", FEW))
-        made.append((name, defence, "idlg", FEW))
-    others = ("shadow, released", "shadow, intended", SHUFFLED, ANTI)
-    return made + [(name, noisy[name], "idlg", FEW) for name in others]
-
-
-def _leaves_zeros(name: str) -> bool:
-    return name.startswith(("pruning", "Soteria"))
 
 
 def folder(out: Path, name: str, attacked_with: str, seed: int) -> Path:
     """Return where a row's attack on one seed is kept."""
     return out / "wire" / f"{name}, {attacked_with}" / str(seed)
+
+
+def leaks(out: Path, name: str, attacked_with: str) -> list[dict[str, Any]]:
+    """Return what a row's attacks gave away of each image; none before all of them are done."""
+    paths = [folder(out, name, attacked_with, seed) / RESULT_FILE for seed in SEEDS]
+    if not all(path.exists() for path in paths):
+        return []
+    return [leak for path in paths for update in json.loads(path.read_text())["updates"] for leak in update["leaks"]]
 
 
 def measure(data: Path, out: Path) -> None:

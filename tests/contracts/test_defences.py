@@ -6,6 +6,7 @@ from contracts.defence_contract import DefenceContract
 
 from wardround.algorithms.defences import (
     DEFENCES,
+    Ats,
     Censor,
     GaussianImages,
     GaussianUpdate,
@@ -47,6 +48,10 @@ class TestSoteria(DefenceContract):
 
 class TestCensor(DefenceContract):
     defence = Censor(trials=3, randomness="seed")
+
+
+class TestAts(DefenceContract):
+    defence = Ats(randomness="seed")
 
 
 def test_no_registered_defence_is_left_out() -> None:

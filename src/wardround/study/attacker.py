@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wardround.attacks.inversion.cleanup import CleanUp
-from wardround.attacks.inversion.knowing import knowing, pairs_behind
+from wardround.attacks.inversion.knowing import knowing, pairs_behind, undoing
 from wardround.attacks.wiretap import Sighting
 from wardround.core.context import RoundContext
 from wardround.data.images import LabelledImages
@@ -41,7 +41,8 @@ def learned_clean_ups(
     rows = np.random.default_rng(seed).permutation(len(public))[:MOST_PUBLIC]
     ctx = RoundContext(OWN_SEED + seed, sighting.round, victim.rounds, (), 0)
     task, network = task_of(victim, sites), sighting.seen.network
-    return knowing(pairs_behind(victim.defence, task, network, public.take(rows), ctx), seed)
+    pairs = pairs_behind(victim.defence, task, network, public.take(rows), ctx)
+    return {**knowing(pairs, seed), **undoing(victim.defence)}
 
 
 def in_unit(images: LabelledImages, rows: np.ndarray) -> np.ndarray:

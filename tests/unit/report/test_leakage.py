@@ -18,6 +18,7 @@ def test_the_page_says_what_came_out_and_shows_pictures_only_where_it_may(tmp_pa
     assert "1 of 2 images were rebuilt almost as they are" in page
     assert "&lt;b&gt;north" in page
     assert "One sentence." in page
+    assert page.index("Sealing the sum") < page.index("Differential privacy") < page.index("proves nothing")
     hidden = write_leakage(tmp_path, "tiny", [], rows, pictures=False).read_text()
     assert "data:image" not in hidden
     assert "src=" not in hidden

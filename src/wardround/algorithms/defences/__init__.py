@@ -6,6 +6,7 @@ docs/explanation/what-updates-give-away.md.
 
 from __future__ import annotations
 
+from wardround.algorithms.defences.ats import Ats
 from wardround.algorithms.defences.base import Batch, Defence, RunningDefence, Scene, Undefended
 from wardround.algorithms.defences.censor import Censor
 from wardround.algorithms.defences.pixels import GaussianImages, MatchedNoise
@@ -22,11 +23,13 @@ DEFENCES: dict[str, type[Defence]] = {
     "pruning": Pruning,
     "soteria": Soteria,
     "censor": Censor,
+    "ats": Ats,
 }
 """Names a plan may use in ``[defence] name = …``."""
 
 __all__ = [
     "DEFENCES",
+    "Ats",
     "Batch",
     "Censor",
     "Defence",

@@ -6,7 +6,8 @@ import torch
 
 from wardround.tasks.inputs import HIGHEST, LOWEST
 
-_HALVINGS = 30
+_STEPS = 40
+_CLOSE = 1e-6
 _LARGEST = 64.0
 
 
@@ -27,13 +28,19 @@ def disguised(images: torch.Tensor, noise: torch.Tensor, rms: float) -> torch.Te
     """
     scale = noise.pow(2).mean((1, 2, 3), keepdim=True).sqrt().clamp_min(torch.finfo(noise.dtype).tiny)
     unit = noise / scale * (HIGHEST - LOWEST)
-    low = torch.zeros_like(scale)
-    high = torch.full_like(scale, _LARGEST * rms)
-    for _ in range(_HALVINGS):
-        gain = (low + high) / 2
-        short = rms_of(_cut(images + gain * unit) - images) < rms
-        low, high = torch.where(short, gain, low), torch.where(short, high, gain)
-    return _cut(images + high * unit)
+    tiny = torch.finfo(unit.dtype).tiny
+    # The squared change is a sum of min(gain² noise², room²): concave in gain² and made of straight pieces. Newton's
+    # method therefore comes from below, never past it, and ends after as many steps as there are pieces on its way.
+    gain_squared = torch.full_like(scale, rms**2)
+    for _ in range(_STEPS):
+        changed = images + gain_squared.sqrt() * unit
+        kept = _cut(changed)
+        missing = (rms**2 - rms_of(kept - images).pow(2)).clamp_min(0)
+        if not bool((missing > _CLOSE * rms**2).any()):
+            break
+        slope = (unit * (kept == changed)).pow(2).mean((1, 2, 3), keepdim=True) / (HIGHEST - LOWEST) ** 2
+        gain_squared = (gain_squared + missing / slope.clamp_min(tiny)).clamp_max((_LARGEST * rms) ** 2)
+    return _cut(images + gain_squared.sqrt() * unit)
 
 
 def rms_of(change: torch.Tensor) -> torch.Tensor:

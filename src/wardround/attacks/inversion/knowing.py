@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wardround.algorithms.defences import Batch, Defence, Scene
+from wardround.algorithms.defences import Ats, Batch, Defence, Scene
 from wardround.algorithms.defences.spectrum import covariances
 from wardround.attacks.inversion.cleanup import CleanUp
 from wardround.core.context import RoundContext
@@ -156,6 +157,24 @@ def knowing(pairs: Pairs, seed: int, looks: int = 1) -> dict[str, CleanUp]:
     """
     wiener = Wiener(pairs, looks)
     return {"wiener": wiener, "learned": Denoiser(pairs, wiener, seed)} if looks == 1 else {"wiener": wiener}
+
+
+def undoing(defence: Defence) -> dict[str, CleanUp]:
+    """Return what takes back each change that a defence may have made; none where it adds noise.
+
+    The attacker does not know which one met an image, and tries all.
+    """
+    if not isinstance(defence, Ats):
+        return {}
+
+    def clean_up(undo: Callable[[torch.Tensor], torch.Tensor]) -> CleanUp:
+        def clean(image: np.ndarray) -> np.ndarray:
+            fed = _fed(image[None]) * (HIGHEST - LOWEST) + LOWEST
+            return np.asarray(((undo(fed) - LOWEST) / (HIGHEST - LOWEST))[0].permute(1, 2, 0).numpy())
+
+        return clean
+
+    return {f"undo {name}": clean_up(undo) for name, undo in defence.undone().items()}
 
 
 def _planes(images: np.ndarray) -> np.ndarray:
