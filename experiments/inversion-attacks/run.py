@@ -36,8 +36,8 @@ from wardround.study.build import sites_of  # noqa: E402
 
 REBUILT_SHARE, MEDIAN_DB = 0.95, 45.0
 IMPRINT, BATCH, BINS = "imprint, batch of 8", 8, 64
-COLUMNS = ("row", "image", "psnr_db", "ssim", "best_db", "best_ssim", "corrected_db", "clean_up", "rank", "pool")
-FLOORS = ("mean_db", "mean_ssim", "coarse_db", "coarse_ssim", "seconds")
+COLUMNS = ("row", "image", "psnr_db", "ssim", "best_db", "best_ssim", "best_ms_ssim", "corrected_db", "clean_up", "rank", "pool")
+FLOORS = ("mean_db", "mean_ssim", "mean_ms_ssim", "coarse_db", "coarse_ssim", "coarse_ms_ssim", "seconds")
 
 
 def main() -> None:
@@ -89,11 +89,14 @@ def _row(name: str, number: int, leak: dict[str, Any], seconds: float) -> dict[s
         "ssim": raw["ssim"],
         "best_db": best["psnr_db"],
         "best_ssim": best["ssim"],
+        "best_ms_ssim": best["ms_ssim"],
         "corrected_db": best["corrected_psnr_db"],
         "mean_db": mean["psnr_db"],
         "mean_ssim": mean["ssim"],
+        "mean_ms_ssim": mean["ms_ssim"],
         "coarse_db": coarse["psnr_db"],
         "coarse_ssim": coarse["ssim"],
+        "coarse_ms_ssim": coarse["ms_ssim"],
         "seconds": seconds,
     }
     rounded = {key: round(value, 3) for key, value in values.items()}
