@@ -15,6 +15,9 @@ from wardround.attacks.inversion.observation import Observation
 
 LEAST_STEPS = 20
 """Fewer are not worth another guess."""
+SCALE = 1e6
+"""Of the distance as L-BFGS sees it: torch's own learns no curvature from a step along which ``y @ s`` is at most 1e-10,
+and would go on by plain gradient descent once the distance is below some 1e-8."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,12 @@ class DeepLeakage:
     share of the gradient's own length. Each makes it rebuild more.
 
     Attributes:
-        budget: steps are evaluations of the distance; those that a guess leaves over go into further ones.
+        budget: steps are evaluations of the distance. What the first guess leaves over of all restarts' steps goes
+            into going on from there if it came `promising` near, else into further guesses.
         joint_labels: search for soft labels together with the images, as DLG does; else they are recovered beforehand.
         spread: of the first guess, as a share of half the range of pixels.
-        enough: the search ends when the distance is below it; float32 rounds an update by about as much.
+        enough: the search ends when the distance is below it; rounding to float32 leaves some 1e-12 to the true image.
+        promising: a guess that comes below it is not given up for another one while it gets on.
         history: of L-BFGS.
         skips_zeros: compare only what is not zero in the update: an attacker who knows that a defence set the rest to
             zero.
@@ -37,7 +42,8 @@ class DeepLeakage:
     budget: Budget = field(default_factory=lambda: Budget(steps=1000, restarts=2))
     joint_labels: bool = False
     spread: float = 0.1
-    enough: float = 1e-7
+    enough: float = 1e-10
+    promising: float = 1e-4
     history: int = 100
     skips_zeros: bool = False
 
@@ -68,8 +74,6 @@ class DeepLeakage:
             free.append(torch.randn((seen.num_images, seen.num_classes), generator=generator).requires_grad_())
         search = torch.optim.LBFGS(
             free,
-            max_iter=self._left(matching),
-            max_eval=self._left(matching),
             history_size=self.history,
             line_search_fn="strong_wolfe",
             tolerance_grad=0,
@@ -79,15 +83,20 @@ class DeepLeakage:
 
         def evaluate() -> torch.Tensor:
             distance = matching.of(inputs, known if known is not None else free[1])
-            for value, slope in zip(free, torch.autograd.grad(distance, free), strict=True):
+            for value, slope in zip(free, torch.autograd.grad(SCALE * distance, free), strict=True):
                 value.grad = slope
             nearest.look(distance.item())
             if nearest.distance < self.enough or clock.is_over:
                 raise _Done
-            return distance.detach()
+            return SCALE * distance.detach()
 
         with contextlib.suppress(_Done):  # L-BFGS has no other way out of a step
-            search.step(evaluate)  # type: ignore[no-untyped-call]
+            while self._left(matching) > 0:
+                before = nearest.distance
+                search.param_groups[0].update(max_iter=self._left(matching), max_eval=self._left(matching))
+                search.step(evaluate)  # type: ignore[no-untyped-call]
+                if nearest.distance >= min(before, self.promising):
+                    break
         return nearest.distance, nearest.values[0], known if known is not None else nearest.values[1].argmax(1)
 
 
