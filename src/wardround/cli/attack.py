@@ -12,7 +12,10 @@ from wardround.cli.train import DATA_HELP, SPEC_HELP
 if TYPE_CHECKING:
     from wardround.study.attack import Attacked
 
-ATTACK_HELP = "idlg, idlg-nonzero, dlg, inverting-gradients, grad-inversion or latent-prior."
+ATTACK_HELP = (
+    "idlg, idlg-nonzero, dlg, inverting-gradients, grad-inversion, latent-prior, learned-inversion or "
+    "feature-inversion."
+)
 IMAGES_HELP = "Images in one step of plain SGD, the most an update can give away; 0 keeps the plan's local work."
 
 

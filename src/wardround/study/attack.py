@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from wardround.attacks import ATTACKS, Attack, Leak, leaks
-from wardround.attacks.inversion.base import Reconstruction
+from wardround.attacks.inversion.base import Learner, Reconstruction
 from wardround.attacks.inversion.cleanup import CleanUp
-from wardround.attacks.inversion.latent_prior import LatentPrior, Prior
 from wardround.attacks.wiretap import Sighting, Wiretap, sightings
 from wardround.core.context import RoundContext
 from wardround.core.files import write_atomically
@@ -74,8 +73,8 @@ class Assault:
     def mounted(self, public: LabelledImages) -> Attack:
         """Return the attack with its budget, and with what it learns from public images."""
         attack: Any = ATTACKS[self.attack]
-        if isinstance(attack, LatentPrior):
-            attack = dataclasses.replace(attack, prior=Prior.of(public, self.seed))
+        if isinstance(attack, Learner):
+            attack = attack.taught(public, self.seed)
         budget = dataclasses.replace(attack.budget, steps=self.steps or attack.budget.steps, seconds=self.seconds)
         mounted: Attack = dataclasses.replace(attack, budget=budget)
         return mounted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,14 +9,12 @@ import torch
 
 from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, as_images, first_guesses
 from wardround.attacks.inversion.labels import recovered_labels
+from wardround.attacks.inversion.lbfgs import Search
 from wardround.attacks.inversion.matching import Matching
 from wardround.attacks.inversion.observation import Observation
 
 LEAST_STEPS = 20
 """Fewer are not worth another guess."""
-SCALE = 1e6
-"""Of the distance as L-BFGS sees it: torch's own learns no curvature from a step along which ``y @ s`` is at most 1e-10,
-and would go on by plain gradient descent once the distance is below some 1e-8."""
 
 
 @dataclass(frozen=True)
@@ -72,48 +69,11 @@ class DeepLeakage:
         if known is None:
             generator = torch.Generator().manual_seed(seed)
             free.append(torch.randn((seen.num_images, seen.num_classes), generator=generator).requires_grad_())
-        search = torch.optim.LBFGS(
-            free,
-            history_size=self.history,
-            line_search_fn="strong_wolfe",
-            tolerance_grad=0,
-            tolerance_change=0,
-        )
-        nearest = _Nearest(free)
-
-        def evaluate() -> torch.Tensor:
-            distance = matching.of(inputs, known if known is not None else free[1])
-            for value, slope in zip(free, torch.autograd.grad(SCALE * distance, free), strict=True):
-                value.grad = slope
-            nearest.look(distance.item())
-            if nearest.distance < self.enough or clock.is_over:
-                raise _Done
-            return SCALE * distance.detach()
-
-        with contextlib.suppress(_Done):  # L-BFGS has no other way out of a step
-            while self._left(matching) > 0:
-                before = nearest.distance
-                search.param_groups[0].update(max_iter=self._left(matching), max_eval=self._left(matching))
-                search.step(evaluate)  # type: ignore[no-untyped-call]
-                if nearest.distance >= min(before, self.promising):
-                    break
-        return nearest.distance, nearest.values[0], known if known is not None else nearest.values[1].argmax(1)
-
-
-class _Done(Exception):
-    """The search is near enough, or out of time."""
-
-
-class _Nearest:
-    """Keeps the candidate that came nearest: a line search may end anywhere."""
-
-    def __init__(self, free: list[torch.Tensor]) -> None:
-        self._free = free
-        self.distance = float("inf")
-        self.values = [value.detach().clone() for value in free]
-
-    def look(self, distance: float) -> None:
-        """Keep the values as they are now if `distance` is the smallest so far."""
-        if distance < self.distance:
-            self.distance = distance
-            self.values = [value.detach().clone() for value in self._free]
+        labels = free[-1] if known is None else known
+        search = Search(lambda: matching.of(inputs, labels), free, clock, self.enough, self.history)
+        while self._left(matching) > 0 and not search.is_over:
+            before = search.nearest
+            search.go_on(self._left(matching))
+            if search.nearest >= min(before, self.promising):
+                break
+        return search.nearest, search.values[0], search.values[1].argmax(1) if known is None else known

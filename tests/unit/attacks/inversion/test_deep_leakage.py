@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wardround.attacks import Budget, DeepLeakage, Observation
-from wardround.attacks.inversion import deep_leakage
+from wardround.attacks.inversion import lbfgs
 
 
 def seen() -> Observation:
@@ -25,7 +25,7 @@ def seen() -> Observation:
 def test_the_search_goes_on_where_the_optimiser_alone_would_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     attack = DeepLeakage(Budget(steps=100, restarts=1), enough=0.0)
     found = attack.run(seen(), seed=1)
-    monkeypatch.setattr(deep_leakage, "SCALE", 1.0)
+    monkeypatch.setattr(lbfgs, "SCALE", 1.0)
     forgetful = attack.run(seen(), seed=1)
     assert found.distance < forgetful.distance / 1000
 
