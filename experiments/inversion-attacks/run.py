@@ -90,17 +90,17 @@ def _row(name: str, number: int, leak: dict[str, Any], seconds: float) -> dict[s
         "ssim": raw["ssim"],
         "best_db": best["psnr_db"],
         "best_ssim": best["ssim"],
-        "best_ms_ssim": best["ms_ssim"],
+        "best_ms_ssim": best.get("ms_ssim"),
         "corrected_db": best["corrected_psnr_db"],
         "mean_db": mean["psnr_db"],
         "mean_ssim": mean["ssim"],
-        "mean_ms_ssim": mean["ms_ssim"],
+        "mean_ms_ssim": mean.get("ms_ssim"),
         "coarse_db": coarse["psnr_db"],
         "coarse_ssim": coarse["ssim"],
-        "coarse_ms_ssim": coarse["ms_ssim"],
+        "coarse_ms_ssim": coarse.get("ms_ssim"),
         "seconds": seconds,
     }
-    rounded = {key: round(value, 3) for key, value in values.items()}
+    rounded = {key: "" if value is None else round(value, 3) for key, value in values.items()}
     return {"row": name, "image": number, **rounded, "clean_up": leak["clean_up"], **{key: leak[key] for key in PLACE}}
 
 
