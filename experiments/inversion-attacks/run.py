@@ -36,8 +36,9 @@ from wardround.study.build import sites_of  # noqa: E402
 
 REBUILT_SHARE, MEDIAN_DB = 0.95, 45.0
 IMPRINT, BATCH, BINS = "imprint, batch of 8", 8, 64
-COLUMNS = ("row", "image", "psnr_db", "ssim", "best_db", "best_ssim", "corrected_db", "clean_up", "rank", "pool")
-FLOORS = ("mean_db", "mean_ssim", "coarse_db", "coarse_ssim", "seconds")
+COLUMNS = ("row", "image", "psnr_db", "ssim", "best_db", "best_ssim", "best_ms_ssim", "corrected_db", "clean_up")
+PLACE = ("rank", "pool")
+FLOORS = ("mean_db", "mean_ssim", "mean_ms_ssim", "coarse_db", "coarse_ssim", "coarse_ms_ssim", "seconds")
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def main() -> None:
             print(f"{name}, seed {seed}", flush=True)
     rows = list(_rows(out)) + list(_imprinted(data))
     with (HERE / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *FLOORS], lineterminator="\n")
+        writer = csv.DictWriter(file, [*COLUMNS, *PLACE, *FLOORS], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     (HERE / "results.md").write_text(_table(rows, out))
@@ -89,15 +90,18 @@ def _row(name: str, number: int, leak: dict[str, Any], seconds: float) -> dict[s
         "ssim": raw["ssim"],
         "best_db": best["psnr_db"],
         "best_ssim": best["ssim"],
+        "best_ms_ssim": best.get("ms_ssim"),
         "corrected_db": best["corrected_psnr_db"],
         "mean_db": mean["psnr_db"],
         "mean_ssim": mean["ssim"],
+        "mean_ms_ssim": mean.get("ms_ssim"),
         "coarse_db": coarse["psnr_db"],
         "coarse_ssim": coarse["ssim"],
+        "coarse_ms_ssim": coarse.get("ms_ssim"),
         "seconds": seconds,
     }
-    rounded = {key: round(value, 3) for key, value in values.items()}
-    return {"row": name, "image": number, **rounded, **{key: leak[key] for key in ("clean_up", "rank", "pool")}}
+    rounded = {key: "" if value is None else round(value, 3) for key, value in values.items()}
+    return {"row": name, "image": number, **rounded, "clean_up": leak["clean_up"], **{key: leak[key] for key in PLACE}}
 
 
 def _imprinted(data: Path) -> Iterator[dict[str, Any]]:

@@ -41,6 +41,8 @@ def settings() -> dict[str, Setting]:
     """Return every row by name, the ones that decide first."""
     whole = tuple(range(7, 13))
     four = Assault(updates=4)
+    learned = dataclasses.replace(four, attack="learned-inversion")
+    features = dataclasses.replace(four, attack="feature-inversion", steps=500)
     made = {
         "round 0": Setting(VICTIM, four, whole),
         "after 5 rounds": Setting(VICTIM, dataclasses.replace(four, after=5), whole),
@@ -50,15 +52,23 @@ def settings() -> dict[str, Setting]:
         "labels searched for (dlg)": Setting(VICTIM, dataclasses.replace(four, attack="dlg")),
         "Inverting Gradients": Setting(VICTIM, dataclasses.replace(four, attack="inverting-gradients", steps=2000)),
         "GradInversion": Setting(VICTIM, dataclasses.replace(four, attack="grad-inversion", steps=2000)),
-        "two local steps": Setting(_two_steps(), dataclasses.replace(four, images=0, seconds=2 * SECONDS_AN_IMAGE)),
-        "64 px": Setting(_data(Ham10000(size_px=64)), dataclasses.replace(four, seconds=SECONDS_AN_IMAGE)),
-        "batch of 4": Setting(
-            VICTIM, Assault(images=4, updates=4, steps=8000, seconds=4 * SECONDS_AN_IMAGE), seeds=(7,)
+        "latent prior": Setting(VICTIM, dataclasses.replace(four, attack="latent-prior")),
+        "learned inversion": Setting(VICTIM, learned),
+        "feature inversion": Setting(VICTIM, features),
+        "two local steps": Setting(_two_steps(), dataclasses.replace(four, images=0, updates=2), seeds=(7,)),
+        "two local steps, learned inversion": Setting(_two_steps(), dataclasses.replace(learned, images=0), seeds=(7,)),
+        "batch of 4": Setting(VICTIM, dataclasses.replace(four, images=4, updates=1), seeds=(7,)),
+        "batch of 4, feature inversion": Setting(
+            VICTIM, dataclasses.replace(features, images=4, updates=2, steps=1000), seeds=(7,)
         ),
+        "64 px": Setting(_data(Ham10000(size_px=64)), four, seeds=(7,)),
+        "64 px, feature inversion": Setting(_data(Ham10000(size_px=64)), features, seeds=(7,)),
     }
     for sites in (2, 4, 8):
         assault = Assault(updates=1, steps=8000, seconds=sites * SECONDS_AN_IMAGE / 2)
         made[f"masked sum of {sites} sites"] = Setting(_summed(sites), assault, tuple(range(7, 7 + 8 // sites)))
+    summed = dataclasses.replace(features, updates=1, steps=1000)
+    made["masked sum of 4 sites, feature inversion"] = Setting(_summed(4), summed)
     return made
 
 

@@ -12,7 +12,10 @@ from wardround.cli.train import DATA_HELP, SPEC_HELP
 if TYPE_CHECKING:
     from wardround.study.attack import Attacked
 
-ATTACK_HELP = "idlg, idlg-nonzero, dlg, inverting-gradients, grad-inversion or latent-prior."
+ATTACK_HELP = (
+    "idlg, idlg-nonzero, dlg, inverting-gradients, grad-inversion, latent-prior, learned-inversion or "
+    "feature-inversion."
+)
 IMAGES_HELP = "Images in one step of plain SGD, the most an update can give away; 0 keeps the plan's local work."
 
 
@@ -26,6 +29,7 @@ def attack(
     seconds: Annotated[float, typer.Option(min=0, help="Most seconds for each update; 0 sets no limit.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the result; attacks/<name> if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the attack's first guesses.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an attack that was stopped.")] = False,
     data: Annotated[Path | None, typer.Option(envvar="WARDROUND_DATA", help=DATA_HELP)] = None,
 ) -> None:
     """Measure what a plan's updates give away: rebuild images from what its coordinator sees.
@@ -33,6 +37,8 @@ def attack(
     The plan's sites train as they would, with its protections; the attack is given what crosses the wire and the plan,
     and nothing else. Its reconstructions are compared with the images behind the updates. The folder holds attack.json,
     and leakage.html, a page with pictures where the images are published. The last line printed is the page.
+
+    Each line is one update. An attack that is stopped goes on after the last of them with --resume.
 
     With masks or encryption whose sum the coordinator opens, the sum is attacked.
     """
@@ -46,7 +52,7 @@ def attack(
     assault = Assault(attack, images, after, updates, steps, seconds, seed)
     folder = out or Path("attacks") / plan.name
     with shown(plan) as listener:
-        result = mount(plan, assault, folder, data, listener, tell=_tell)
+        result = mount(plan, assault, folder, data, listener, tell=_tell, resume=resume)
     print(write_leakage(folder, plan.name, result.setting, result.leaks, result.public))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +12,19 @@ from typing import Any
 import numpy as np
 
 from wardround.attacks import ATTACKS, Attack, Leak, leaks
-from wardround.attacks.inversion.base import Reconstruction
+from wardround.attacks.inversion.base import Learner, Reconstruction
 from wardround.attacks.inversion.cleanup import CleanUp
-from wardround.attacks.inversion.latent_prior import LatentPrior, Prior
 from wardround.attacks.wiretap import Sighting, Wiretap, sightings
 from wardround.core.context import RoundContext
-from wardround.core.files import write_atomically
 from wardround.data.images import LabelledImages
 from wardround.data.sites import SiteData
-from wardround.errors import PlanError, RunFolderError
+from wardround.errors import PlanError
 from wardround.fabric.local import LocalFabric
 from wardround.metrics.image_quality import WINDOW_PX
 from wardround.rounds.listener import Listener, Silent
 from wardround.rounds.model_file import MODEL_FILE
 from wardround.rounds.plan import Plan
+from wardround.study.attack_folder import VICTIM, AttackFolder
 from wardround.study.attacker import POOL, in_unit, learned_clean_ups, public_images
 from wardround.study.build import opener_for, sites_of, task_of
 from wardround.study.folder import RunFolder
@@ -39,7 +37,7 @@ from wardround.tasks.start import Start
 RESULT_FILE = "attack.json"
 FORMAT_VERSION = 1
 LARGEST_UPDATE = 64
-TRAINED, VICTIM = "trained", "victim"
+TRAINED = "trained"
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ class Assault:
     def mounted(self, public: LabelledImages) -> Attack:
         """Return the attack with its budget, and with what it learns from public images."""
         attack: Any = ATTACKS[self.attack]
-        if isinstance(attack, LatentPrior):
-            attack = dataclasses.replace(attack, prior=Prior.of(public, self.seed))
+        if isinstance(attack, Learner):
+            attack = attack.taught(public, self.seed)
         budget = dataclasses.replace(attack.budget, steps=self.steps or attack.budget.steps, seconds=self.seconds)
         mounted: Attack = dataclasses.replace(attack, budget=budget)
         return mounted
@@ -194,8 +192,9 @@ def attack(
     listener: Listener | None = None,
     workers: int | None = None,
     tell: Callable[[int, int, Attacked], None] = lambda *_: None,
+    resume: bool = False,
 ) -> AttackResult:
-    """Attack a plan, and write ``attack.json``.
+    """Attack a plan, and write ``attack.json``. What is done of it is kept, so that it may be stopped.
 
     Args:
         plan: whose updates are attacked.
@@ -205,17 +204,19 @@ def attack(
         listener: is told of the training before the attack.
         workers: processes of that training; see `study.run.train`.
         tell: is told of each update that was attacked: its number, of how many, and what came out.
+        resume: go on with an attack that was stopped. The victim's run is listened to again; where its defence draws
+            from the system, updates that are done keep the draw they had.
 
     Raises:
         PlanError: there is nothing for this attack to see, or it is beyond it.
-        RunFolderError: the folder holds something already.
+        RunFolderError: see `AttackFolder.begin`.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunFolderError(f"{out} holds something already: name another folder with --out")
     plan.check()
     if not isinstance(plan.learns, Classify):
         raise PlanError("these attacks undo the cross-entropy of classes: name a plan that classifies")
-    start = _trained(plan, assault, out, data_root, listener or Silent(), workers) if assault.after else None
+    folder = AttackFolder(out, RESULT_FILE)
+    folder.begin({"plan": plan.digest(), "attack": dataclasses.asdict(assault)}, resume)
+    start = _trained(plan, assault, out, data_root, listener or Silent(), workers, resume) if assault.after else None
     victim = victim_of(plan, assault, start)
     sites = sites_of(victim, data_root)
     if min(next(iter(sites.values())).train.shape[:2]) < WINDOW_PX:
@@ -225,13 +226,15 @@ def attack(
     public = public_images(sites)
     mounted, clean_ups = assault.mounted(public), learned_clean_ups(victim, sites, public, seen[0], assault.seed)
     mean = in_unit(public, np.arange(len(public))).mean(0)
-    for sighting in seen:
-        found = mounted.run(sighting.seen, assault.seed + len(attacked))
+    for number, sighting in enumerate(seen):
+        found = folder.kept(number)
+        if found is None:
+            found = mounted.run(sighting.seen, assault.seed + number)
+            folder.keep(number, found)
         attacked.append(Attacked(sighting, found, _scored(victim, sites, sighting, found, mean, clean_ups)))
         tell(len(attacked), len(seen), attacked[-1])
     result = AttackResult(plan, assault, attacked, next(iter(sites.values())).train.public)
-    content = json.dumps(result.described(), indent=2, sort_keys=True) + "\n"
-    write_atomically(out / RESULT_FILE, content.encode())
+    folder.end(result.described())
     return result
 
 
@@ -244,13 +247,19 @@ def _numbers(leak: Leak) -> dict[str, Any]:
 
 
 def _trained(
-    plan: Plan, assault: Assault, out: Path, data_root: Path | None, listener: Listener, workers: int | None
+    plan: Plan,
+    assault: Assault,
+    out: Path,
+    data_root: Path | None,
+    listener: Listener,
+    workers: int | None,
+    resume: bool,
 ) -> Start:
     if plan.pipeline.opens_at_sites:
         raise PlanError('the model stays at the sites: say open_at = "coordinator" to attack what its coordinator sees')
-    run = train(
-        dataclasses.replace(plan, rounds=assault.after), out / TRAINED, data_root, workers=workers, listener=listener
-    )
+    before = dataclasses.replace(plan, rounds=assault.after)
+    again = resume and (out / TRAINED).exists()
+    run = train(before, out / TRAINED, data_root, again, workers, listener=listener)
     model = (run / MODEL_FILE).absolute()
     return Start(str(model), hashlib.sha256(model.read_bytes()).hexdigest())
 

@@ -1,14 +1,14 @@
-"""PSNR, SSIM and RMSE against other implementations, and what a perfect copy scores."""
+"""PSNR, SSIM, MS-SSIM and RMSE against other implementations, and what a perfect copy scores."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from monai.metrics.regression import SSIMMetric
+from monai.metrics.regression import MultiScaleSSIMMetric, SSIMMetric
 from skimage.metrics import peak_signal_noise_ratio
 
-from wardround.metrics.image_quality import METRICS, psnr_db, rmse, score_images, ssim
+from wardround.metrics.image_quality import METRICS, SCALE_WEIGHTS, ms_ssim, psnr_db, rmse, score_images, ssim
 
 
 def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,6 +26,33 @@ def test_they_are_those_of_scikit_image_and_monai(seed: int) -> None:
     oracle = SSIMMetric(spatial_dims=2, data_range=1.0, kernel_type="gaussian", win_size=11, kernel_sigma=1.5)
     both = (torch.from_numpy(array.transpose(2, 0, 1)[None]) for array in (restored, clean))
     assert ssim(clean, restored) == pytest.approx(float(oracle(*both)), abs=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "scales"), [(11, 20, 1), (32, 33, 2), (64, 45, 3), (180, 176, 5)])
+def test_ms_ssim_is_that_of_monai_with_the_weights_of_the_scales_that_fit(height: int, width: int, scales: int) -> None:
+    rng = np.random.default_rng(height)
+    clean = np.cumsum(rng.normal(size=(height, width, 3)), axis=0)
+    clean = (clean - clean.min()) / np.ptp(clean)
+    restored = np.clip(0.8 * clean + rng.normal(0, 0.1, clean.shape), 0, 1)
+    weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
+    oracle = MultiScaleSSIMMetric(spatial_dims=2, data_range=1.0, weights=weights.tolist())
+    both = (torch.from_numpy(array.transpose(2, 0, 1)[None]) for array in (restored, clean))
+    assert ms_ssim(clean, restored) == pytest.approx(float(oracle(*both)), abs=1e-5)
+
+
+def test_ms_ssim_with_one_scale_is_ssim() -> None:
+    clean, restored = (image[:21] for image in pair(4))
+    assert ms_ssim(clean, restored) == pytest.approx(ssim(clean, restored), abs=1e-12)
+
+
+def test_ms_ssim_forgives_fine_noise_and_refuses_what_the_window_does_not_fit() -> None:
+    clean = np.repeat(np.repeat(pair(5)[0], 2, 0), 2, 1)
+    restored = clean + np.random.default_rng(5).normal(0, 0.05, clean.shape)
+    assert ms_ssim(clean, clean) == pytest.approx(1)
+    assert ms_ssim(clean, 1 - clean) == 0
+    assert ssim(clean, restored) < ms_ssim(clean, restored) < 1
+    with pytest.raises(ValueError, match="shorter than the window"):
+        ms_ssim(clean[:10], restored[:10])
 
 
 def test_a_perfect_copy_has_a_finite_psnr() -> None:

@@ -104,6 +104,34 @@ def test_what_cannot_be_attacked_is_refused_with_a_way_out(
         attack(plan(**changes), replace(assault, updates=1, seconds=0.01), tmp_path / "out", workers=0)
 
 
+def test_a_stopped_attack_goes_on_where_it_was(tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(number: int, *_: object) -> None:
+        if number == 2:
+            raise Stopped
+
+    told: list[int] = []
+    job = Assault(updates=3, steps=10, after=1)
+    with pytest.raises(Stopped):
+        attack(plan(), job, tmp_path / "out", workers=0, tell=stop)
+    (kept,) = (tmp_path / "out" / "done").glob("1.npz")
+    written = kept.stat().st_mtime_ns
+    with pytest.raises(RunFolderError, match="another attack"):
+        attack(plan(), replace(job, seed=2), tmp_path / "out", resume=True)
+    assert kept.stat().st_mtime_ns == written
+    went_on = attack(plan(), job, tmp_path / "out", workers=0, resume=True, tell=lambda number, *_: told.append(number))
+    assert told == [1, 2, 3]
+    whole = attack(plan(), job, tmp_path / "whole", workers=0)
+    for one, other in zip(went_on.attacked, whole.attacked, strict=True):
+        assert one.found.images.tobytes() == other.found.images.tobytes()
+        assert one.found.evaluations == other.found.evaluations
+    assert not (tmp_path / "out" / "done").exists()
+    with pytest.raises(RunFolderError, match="is done"):
+        attack(plan(), job, tmp_path / "out", resume=True)
+
+
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("kept")
     with pytest.raises(RunFolderError, match="name another folder"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from wardround.attacks.inversion.observation import Observation
+from wardround.data.images import LabelledImages
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,20 @@ class Attack(Protocol):
 
         Raises:
             PlanError: this attack cannot be mounted on such an observation.
+        """
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """An attack that learns from images of the kind it is after."""
+
+    def taught(self, images: LabelledImages, seed: int) -> Attack:
+        """Return the attack, ready to run.
+
+        Args:
+            images: public ones, which no update under attack is made of.
+            seed: of what it learns.
         """
         ...
 

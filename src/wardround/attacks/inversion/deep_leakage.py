@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from wardround.attacks.inversion.base import Budget, Reconstruction, Stopwatch, as_images, first_guesses
 from wardround.attacks.inversion.labels import recovered_labels
+from wardround.attacks.inversion.lbfgs import Search
 from wardround.attacks.inversion.matching import Matching
 from wardround.attacks.inversion.observation import Observation
 
@@ -25,10 +25,12 @@ class DeepLeakage:
     share of the gradient's own length. Each makes it rebuild more.
 
     Attributes:
-        budget: steps are evaluations of the distance; those that a guess leaves over go into further ones.
+        budget: steps are evaluations of the distance. What the first guess leaves over of all restarts' steps goes
+            into going on from there if it came `promising` near, else into further guesses.
         joint_labels: search for soft labels together with the images, as DLG does; else they are recovered beforehand.
         spread: of the first guess, as a share of half the range of pixels.
-        enough: the search ends when the distance is below it; float32 rounds an update by about as much.
+        enough: the search ends when the distance is below it; rounding to float32 leaves some 1e-12 to the true image.
+        promising: a guess that comes below it is not given up for another one while it gets on.
         history: of L-BFGS.
         skips_zeros: compare only what is not zero in the update: an attacker who knows that a defence set the rest to
             zero.
@@ -37,7 +39,8 @@ class DeepLeakage:
     budget: Budget = field(default_factory=lambda: Budget(steps=1000, restarts=2))
     joint_labels: bool = False
     spread: float = 0.1
-    enough: float = 1e-7
+    enough: float = 1e-10
+    promising: float = 1e-4
     history: int = 100
     skips_zeros: bool = False
 
@@ -66,45 +69,11 @@ class DeepLeakage:
         if known is None:
             generator = torch.Generator().manual_seed(seed)
             free.append(torch.randn((seen.num_images, seen.num_classes), generator=generator).requires_grad_())
-        search = torch.optim.LBFGS(
-            free,
-            max_iter=self._left(matching),
-            max_eval=self._left(matching),
-            history_size=self.history,
-            line_search_fn="strong_wolfe",
-            tolerance_grad=0,
-            tolerance_change=0,
-        )
-        nearest = _Nearest(free)
-
-        def evaluate() -> torch.Tensor:
-            distance = matching.of(inputs, known if known is not None else free[1])
-            for value, slope in zip(free, torch.autograd.grad(distance, free), strict=True):
-                value.grad = slope
-            nearest.look(distance.item())
-            if nearest.distance < self.enough or clock.is_over:
-                raise _Done
-            return distance.detach()
-
-        with contextlib.suppress(_Done):  # L-BFGS has no other way out of a step
-            search.step(evaluate)  # type: ignore[no-untyped-call]
-        return nearest.distance, nearest.values[0], known if known is not None else nearest.values[1].argmax(1)
-
-
-class _Done(Exception):
-    """The search is near enough, or out of time."""
-
-
-class _Nearest:
-    """Keeps the candidate that came nearest: a line search may end anywhere."""
-
-    def __init__(self, free: list[torch.Tensor]) -> None:
-        self._free = free
-        self.distance = float("inf")
-        self.values = [value.detach().clone() for value in free]
-
-    def look(self, distance: float) -> None:
-        """Keep the values as they are now if `distance` is the smallest so far."""
-        if distance < self.distance:
-            self.distance = distance
-            self.values = [value.detach().clone() for value in self._free]
+        labels = free[-1] if known is None else known
+        search = Search(lambda: matching.of(inputs, labels), free, clock, self.enough, self.history)
+        while self._left(matching) > 0 and not search.is_over:
+            before = search.nearest
+            search.go_on(self._left(matching))
+            if search.nearest >= min(before, self.promising):
+                break
+        return search.nearest, search.values[0], search.values[1].argmax(1) if known is None else known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -63,6 +64,10 @@ class LatentPrior:
     weight_rate: float = 3e-3
     smoothness: float = 1e-4
     spread: float = 0.1
+
+    def taught(self, images: LabelledImages, seed: int) -> LatentPrior:
+        """Return the attack with a generator trained on public images; see `Learner.taught`."""
+        return dataclasses.replace(self, prior=Prior.of(images, seed))
 
     def run(self, seen: Observation, seed: int, labels: np.ndarray | None = None) -> Reconstruction:
         """Attack one observation; see `Attack.run`.

@@ -37,18 +37,20 @@ class Matching:
         seen: what the attacker holds.
         distance: `squared` or `cosine`.
         skips_zeros: compare only the numbers of the update that are not zero: what a defence took out is no gradient.
+        target: the gradient that was seen, in the order of the network's trained weights.
         evaluations: how often a candidate's update was computed.
     """
 
     seen: Observation
     distance: Distance = squared
     skips_zeros: bool = False
+    target: list[torch.Tensor] = field(init=False)
     evaluations: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._weights = {name: value.detach() for name, value in self.seen.trained}
-        self._target = [self.seen.gradient[name] for name in self._weights]
-        self._kept = [value != 0 for value in self._target]
+        self.target = [self.seen.gradient[name] for name in self._weights]
+        self._kept = [value != 0 for value in self.target]
         self._buffers = dict(self.seen.network.named_buffers())
 
     def of(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -72,6 +74,16 @@ class Matching:
             return torch.stack([self._of(member, labels) for member in group])
         together: torch.Tensor = vmap(self._of, (0, None))(group, labels)
         return together
+
+    def implied_each(self, group: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean gradient of each member of a group as one row, ``(R, W)``; no gradients flow through it."""
+        self.evaluations += len(group)
+
+        def row(member: torch.Tensor) -> torch.Tensor:
+            return torch.cat([value.flatten() for value in self.implied(member, labels)])
+
+        rows = torch.stack([row(member) for member in group]) if self._buffers else vmap(row)(group)
+        return rows.detach()
 
     def implied(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
         """Return the mean gradient that an update, or a sum of them, made of `inputs` would stand for."""
@@ -103,7 +115,7 @@ class Matching:
         implied = self.implied(inputs, labels)
         if self.skips_zeros:
             implied = [value * kept for value, kept in zip(implied, self._kept, strict=True)]
-        return self.distance(implied, self._target)
+        return self.distance(implied, self.target)
 
     def _slopes(
         self, weights: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from wardround.attacks.inversion.cleanup import CleanUp, cleaned
-from wardround.metrics.image_quality import psnr_db, ssim
+from wardround.metrics.image_quality import ms_ssim, psnr_db, ssim
 from wardround.metrics.reconstruction import coarse_copy, corrected_psnr_db, identity_rank, pairing
 
 COARSE = 4
@@ -24,16 +24,18 @@ class Likeness:
         psnr_db: plain.
         corrected_psnr_db: after the best gain and offset.
         ssim: see `metrics.image_quality.ssim`.
+        ms_ssim: see `metrics.image_quality.ms_ssim`.
     """
 
     psnr_db: float
     corrected_psnr_db: float
     ssim: float
+    ms_ssim: float
 
     @classmethod
     def of(cls, true: np.ndarray, other: np.ndarray) -> Likeness:
         """Compare two images ``(H, W, C)`` in ``[0, 1]``."""
-        return cls(psnr_db(true, other), corrected_psnr_db(true, other), ssim(true, other))
+        return cls(psnr_db(true, other), corrected_psnr_db(true, other), ssim(true, other), ms_ssim(true, other))
 
 
 @dataclass(frozen=True, eq=False)
