@@ -16,6 +16,7 @@ from wardround.tasks.models import (
     ResNet50,
     Scattering,
     SmallCnn,
+    StyleGan,
     UNet,
 )
 
@@ -75,5 +76,5 @@ CASES = (
 def test_no_registered_network_is_left_out() -> None:
     joined = {type(case.spec) for case in CASES}
     cuttable = {UNet, RedCnn}  # they answer for each pixel, and keep the contract of cuts
-    makes = {DcGan}  # which answers with images; see `tests/unit/tasks/models/test_dcgan.py`
+    makes = {DcGan, StyleGan}  # which answer with images; see `tests/unit/tasks/models/test_generators.py`
     assert joined | cuttable | makes == set(MODELS.values())

@@ -33,6 +33,7 @@ MODELS: Mapping[str, str] = {
     "resnet50": "a ResNet-50",
     "scattering": "fixed scattering features",
     "dcgan": "a conditional DCGAN",
+    "style_gan": "a conditional, style-based generator",
 }
 SOURCES: Mapping[str, str] = {
     "slide": "the embedded immunohistochemistry slide",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MODELS_FOR = {
     "image": "small_cnn or resnet18",
     "pixel": 'unet, or "monai" with network = "BasicUNet"',
-    "sample": "dcgan",
+    "sample": "dcgan or style_gan",
 }
 
 

@@ -29,7 +29,7 @@ from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks import Restore, Segment, Synthesise
-from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, UNet
+from wardround.tasks.models import MODELS, DcGan, MonaiNet, RedCnn, StyleGan, UNet
 from wardround.tasks.start import Start
 
 BASE = tiny.plan()
@@ -210,7 +210,7 @@ def variants() -> Iterator[Plan]:
         for kind in registry.values():
             component = MonaiNet("DenseNet121") if kind is MonaiNet else kind()
             together = {"task": Segment()} if kind in (UNet, RedCnn) else {}
-            if kind in (DcGan, FedGan):
+            if kind in (DcGan, StyleGan, FedGan):
                 together = SYNTHESIS
             if key == "algorithm" and component.work.splits:
                 together = {"model": UNet(), "task": Segment(), "split": SplitRules()}

@@ -15,6 +15,7 @@ from wardround.tasks.models.red_cnn import RedCnn
 from wardround.tasks.models.resnet import ResNet18, ResNet50
 from wardround.tasks.models.scattering import Scattering
 from wardround.tasks.models.small_cnn import SmallCnn
+from wardround.tasks.models.style_gan import StyleGan
 from wardround.tasks.models.unet import UNet
 
 
@@ -42,6 +43,7 @@ MODELS: dict[str, type[ModelSpec]] = {
     "flat_cnn": FlatCnn,
     "lenet": LeNet,
     "dcgan": DcGan,
+    "style_gan": StyleGan,
 }
 """Names a plan may use in ``[model] name = …``."""
 
@@ -58,5 +60,6 @@ __all__ = [
     "ResNet50",
     "Scattering",
     "SmallCnn",
+    "StyleGan",
     "UNet",
 ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from wardround.errors import PlanError
+
+if TYPE_CHECKING:
+    from wardround.tasks.models.style_gan import StyleGenerator
 
 LEAST_PX, MOST_PX = 16, 128
 _BASES = (4, 5, 6, 7)
@@ -38,27 +41,36 @@ class DcGan:
     latent: int = 64
 
     def __post_init__(self) -> None:
-        if self.width < 4 or self.latent < 1:
-            raise PlanError(f"model width = {self.width} and latent = {self.latent}: give at least 4 and 1")
-        if not LEAST_PX <= self.size_px <= MOST_PX or self.size_px // 2**self.doublings * 2**self.doublings != (
-            self.size_px
-        ):
-            raise PlanError(
-                f"model size_px = {self.size_px} cannot be made by doubling 4, 5, 6 or 7 up to {MOST_PX}: choose 28, "
-                "32, 48, 64, 96 or 128, the size of the images in [data]"
-            )
-
-    @property
-    def doublings(self) -> int:
-        """How often the generator doubles its first, small image."""
-        return max(0, self.size_px // _BASES[0]).bit_length() - 1
+        refuse_unbuildable(self.size_px, self.width, self.latent)
 
     def build(self, channels: int, classes: int) -> Adversaries:
         """Return both networks for images of `channels` and for so many classes."""
+        doublings = doublings_of(self.size_px)
         return Adversaries(
-            Generator(self.latent + classes, self.size_px, self.doublings, self.width, channels),
-            Discriminator(classes, self.size_px, self.doublings, self.width, channels),
+            Generator(self.latent + classes, self.size_px, doublings, self.width, channels),
+            Discriminator(classes, self.size_px, doublings, self.width, channels),
             self.latent,
+        )
+
+
+def doublings_of(size_px: int) -> int:
+    """Return how often a generator of such images doubles its first, small one."""
+    return max(0, size_px // _BASES[0]).bit_length() - 1
+
+
+def refuse_unbuildable(size_px: int, width: int, latent: int) -> None:
+    """Refuse what no generator here can be built of.
+
+    Raises:
+        PlanError: an image cannot be reached by doubling, or there are too few channels or numbers of noise.
+    """
+    if width < 4 or latent < 1:
+        raise PlanError(f"model width = {width} and latent = {latent}: give at least 4 and 1")
+    step = 2 ** doublings_of(size_px)
+    if not LEAST_PX <= size_px <= MOST_PX or size_px % step:
+        raise PlanError(
+            f"model size_px = {size_px} cannot be made by doubling 4, 5, 6 or 7 up to {MOST_PX}: choose 28, 32, 48, "
+            "64, 96 or 128, the size of the images in [data]"
         )
 
 
@@ -66,12 +78,12 @@ class Adversaries(nn.Module):
     """A generator and a discriminator.
 
     Attributes:
-        generator: makes images.
+        generator: makes images; its `base` and `doublings` tell their size.
         discriminator: tells them from real ones.
         latent: numbers of noise that one image is made of.
     """
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, latent: int) -> None:
+    def __init__(self, generator: Generator | StyleGenerator, discriminator: Discriminator, latent: int) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
