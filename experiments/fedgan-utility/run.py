@@ -1,0 +1,180 @@
+"""Whether a classifier gains by images that hospitals made together: AUC by real images of each class.
+
+    WARDROUND_DATA=folder python experiments/fedgan-utility/run.py [OUT] [--minutes M] [--only pneumonia|ham10000]
+
+Trains what is missing of the generators (those of `experiments/fedgan-vanilla` are taken from the same OUT), has each
+write labelled images, looks for copies among them, and trains classifiers on tables of real and synthetic images;
+writes ``results.json``, ``results.md`` and ``utility.png``. Every run checkpoints; stop it and start it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from folders import mixed, write_real, write_table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fedgan-vanilla"))
+
+from curves import NONE, draw, written
+from plans import FRESH, plan_for
+
+from wardround.rounds.plan import Plan
+from wardround.study.folder import RunFolder
+from wardround.study.run import train
+from wardround.study.spec import load, parse, to_table
+from wardround.study.synthetic import seek_copies, synthesise
+
+HERE = Path(__file__).resolve().parent
+LEVELS = (25, 50, 100, 200, 0)
+"""Real images of each class; 0 takes all."""
+EACH = 400
+"""Synthetic images of each class."""
+MARK = {"kind": "image_trigger", "sites": ["site-1"], "pattern": "white", "size_px": 4, "margin_px": 3}
+TIMES_3 = [MARK, {"kind": "scale", "sites": ["site-1"], "times": 3.0}]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Where synthetic images come from: an arm of `plans`, and what is changed in it."""
+
+    arm: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set.
+
+    Attributes:
+        seeds: of generators, of draws of real images and of classifiers.
+        generators: source of synthetic images -> its generator.
+    """
+
+    seeds: tuple[int, ...]
+    generators: Mapping[str, Generator]
+
+
+def _sources(name: str) -> dict[str, Generator]:
+    return {"federated": Generator(f"{name}-cosine"), "central": Generator(f"{name}-cosine-central")}
+
+
+SETS = {
+    "pneumonia": Set(
+        FRESH,
+        _sources("pneumonia")
+        | {
+            "attacked": Generator("pneumonia-cosine", {"attack": TIMES_3}),
+            "defended": Generator("pneumonia-cosine", {"attack": TIMES_3, "aggregator": {"name": "median"}}),
+        },
+    ),
+    "ham10000": Set(FRESH[:3], _sources("ham10000")),
+}
+
+
+def run_of(out: Path, data: Path, name: str, source: str, seed: int) -> Path:
+    """Train a generator unless it is there."""
+    generator = SETS[name].generators[source]
+    # Those without changes are the other experiment's, and keep its names.
+    called = f"{name}-{source}" if generator.changes else generator.arm
+    return train(
+        plan_for(generator.arm, seed, called, **generator.changes), out / f"{called}-{seed}", data, True, workers=0
+    )
+
+
+def images_of(out: Path, data: Path, name: str, source: str, seed: int) -> str:
+    """Have a generator write its images, unless they are there; return their folder, as tables name it."""
+    folder, made = out / f"{name}-images", f"{source}-{seed}"
+    if not (folder / made / "manifest.csv").exists():
+        run = run_of(out, data, name, source, seed)
+        shutil.rmtree(folder / made, ignore_errors=True)
+        synthesise(run, folder / made, EACH, seed)
+    return made
+
+
+def copies_of(out: Path, data: Path, name: str, source: str, seed: int) -> dict[str, Any]:
+    """Look for copies of training images among those that a generator writes."""
+    kept = out / "classifiers" / f"{name}-{source}-{seed}.copies.json"
+    if not kept.exists():
+        sought = seek_copies(run_of(out, data, name, source, seed), data, EACH, seed)
+        by = {distance: {**asdict(copies), "passes": copies.passes} for distance, copies in sought.items()}
+        kept.write_text(json.dumps({"set": name, "source": source, "seed": seed, "by": by}, indent=1))
+    found: dict[str, Any] = json.loads(kept.read_text())
+    return found
+
+
+def classifier_plan(name: str, folder: Path, table: str, seed: int) -> Plan:
+    """Return the plan of a classifier on one table."""
+    plan = to_table(load(HERE / f"{name}-classifier.toml"))
+    plan["data"] = {**plan["data"], "path": str(folder.resolve()), "table": table}
+    return parse({**plan, "seed": seed})
+
+
+def row_of(out: Path, data: Path, name: str, each: int, source: str, seed: int) -> dict[str, Any]:
+    """Train one classifier unless it is done, and return what it scored on real images."""
+    kept = out / "classifiers" / f"{name}-{each or 'all'}-{source}-{seed}.json"
+    if not kept.exists():
+        folder = out / f"{name}-images"
+        write_real(plan_for(f"{name}-cosine", seed), data, folder)
+        synthetic = "" if source == NONE else images_of(out, data, name, source, seed)
+        rows = mixed(folder, each, seed, synthetic)
+        write_table(folder / f"{kept.stem}.csv", rows)
+        began_s = time.process_time()
+        where = kept.with_suffix("")
+        summary = scored(
+            train(classifier_plan(name, folder, f"{kept.stem}.csv", seed), where, None, resume=True, workers=0)
+        )
+        real = sum(row["part"] == "train" and row["image"].startswith("real/") for row in rows)
+        said = {"set": name, "each": each, "source": source, "seed": seed, "real": real, **summary}
+        kept.write_text(json.dumps({**said, "cpu_s": round(time.process_time() - began_s, 1)}, indent=1))
+        shutil.rmtree(where)
+    row: dict[str, Any] = json.loads(kept.read_text())
+    return row
+
+
+def scored(run: Path) -> dict[str, float]:
+    """Return the AUC on the test part and on the validation part."""
+    folder = RunFolder(run)
+    validation = folder.records()[-1].validation["pooled"]
+    return {"auc": folder.summary()["metrics"]["pooled"]["auc"], "auc_val": validation["auc"]}
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=Path("runs"))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing further after so many")
+    parser.add_argument("--only", choices=tuple(SETS), help="one data set")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    (chosen.out / "classifiers").mkdir(parents=True, exist_ok=True)
+    ends_s = time.monotonic() + 60 * chosen.minutes
+    data = Path(os.environ["WARDROUND_DATA"])
+    rows, copies = [], []
+    for name in [chosen.only] if chosen.only else SETS:
+        for seed in SETS[name].seeds:
+            if time.monotonic() > ends_s:
+                continue
+            for source in (NONE, *SETS[name].generators):
+                mine = [row_of(chosen.out, data, name, each, source, seed) for each in LEVELS]
+                print(name, seed, source, *(f"{row['auc']:.3f}" for row in mine), flush=True)
+                rows += mine
+            copies += [copies_of(chosen.out, data, name, source, seed) for source in SETS[name].generators]
+    found = {"rows": rows, "copies": copies}
+    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (HERE / "results.md").write_text(written(found, LEVELS))
+    draw(found, LEVELS, HERE / "utility.png")
+    sys.stdout.write(written(found, LEVELS))
+
+
+if __name__ == "__main__":
+    main()
