@@ -1,6 +1,6 @@
 """Whether a classifier gains by images that hospitals made together: AUC by real images of each class.
 
-    WARDROUND_DATA=folder python experiments/fedgan-utility/run.py [OUT] [--minutes M] [--only pneumonia|ham10000]
+    WARDROUND_DATA=folder python experiments/fedgan-utility/run.py [OUT] [--seeds N] [--minutes M] [--only SET]
 
 Trains what is missing of the generators (those of `experiments/fedgan-vanilla` are taken from the same OUT), has each
 write labelled images, looks for copies among them, and trains classifiers on tables of real and synthetic images;
@@ -101,9 +101,14 @@ def images_of(out: Path, data: Path, name: str, source: str, seed: int) -> str:
     return made
 
 
+def copies_file(out: Path, name: str, source: str, seed: int) -> Path:
+    """Return where `copies_of` keeps what it found."""
+    return out / "classifiers" / f"{name}-{source}-{seed}.copies.json"
+
+
 def copies_of(out: Path, data: Path, name: str, source: str, seed: int) -> dict[str, Any]:
     """Look for copies of training images among those that a generator writes."""
-    kept = out / "classifiers" / f"{name}-{source}-{seed}.copies.json"
+    kept = copies_file(out, name, source, seed)
     if not kept.exists():
         sought = seek_copies(run_of(out, data, name, source, seed), data, EACH, seed)
         by = {distance: {**asdict(copies), "passes": copies.passes} for distance, copies in sought.items()}
@@ -119,9 +124,14 @@ def classifier_plan(name: str, folder: Path, table: str, seed: int) -> Plan:
     return parse({**plan, "seed": seed})
 
 
+def row_file(out: Path, name: str, each: int, source: str, seed: int) -> Path:
+    """Return where `row_of` keeps what it found."""
+    return out / "classifiers" / f"{name}-{each or 'all'}-{source}-{seed}.json"
+
+
 def row_of(out: Path, data: Path, name: str, each: int, source: str, seed: int) -> dict[str, Any]:
     """Train one classifier unless it is done, and return what it scored on real images."""
-    kept = out / "classifiers" / f"{name}-{each or 'all'}-{source}-{seed}.json"
+    kept = row_file(out, name, each, source, seed)
     if not kept.exists():
         folder = out / f"{name}-images"
         write_real(plan_for(f"{name}-cosine", seed), data, folder)
@@ -152,6 +162,7 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=len(FRESH), help="of each data set, at most so many")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing further after so many")
     parser.add_argument("--only", choices=tuple(SETS), help="one data set")
     chosen = parser.parse_args()
@@ -160,15 +171,18 @@ def main() -> None:
     ends_s = time.monotonic() + 60 * chosen.minutes
     data = Path(os.environ["WARDROUND_DATA"])
     rows, copies = [], []
-    for name in [chosen.only] if chosen.only else SETS:
-        for seed in SETS[name].seeds:
-            if time.monotonic() > ends_s:
-                continue
-            for source in (NONE, *SETS[name].generators):
-                mine = [row_of(chosen.out, data, name, each, source, seed) for each in LEVELS]
-                print(name, seed, source, *(f"{row['auc']:.3f}" for row in mine), flush=True)
-                rows += mine
-            copies += [copies_of(chosen.out, data, name, source, seed) for source in SETS[name].generators]
+    names = [chosen.only] if chosen.only else list(SETS)
+    places = [(name, place) for place in range(chosen.seeds) for name in names if place < len(SETS[name].seeds)]
+    for name, place in places:
+        seed = SETS[name].seeds[place]
+        for source in (NONE, *SETS[name].generators):
+            for each in LEVELS:
+                if time.monotonic() < ends_s or row_file(chosen.out, name, each, source, seed).exists():
+                    rows.append(row_of(chosen.out, data, name, each, source, seed))
+                    print(name, seed, source, each or "all", f"{rows[-1]['auc']:.3f}", flush=True)
+        for source in SETS[name].generators:
+            if time.monotonic() < ends_s or copies_file(chosen.out, name, source, seed).exists():
+                copies.append(copies_of(chosen.out, data, name, source, seed))
     found = {"rows": rows, "copies": copies}
     (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (HERE / "results.md").write_text(written(found, LEVELS))

@@ -1,6 +1,6 @@
 """How good the images are that hospitals learn to make together, beside pooled training at equal samples.
 
-    WARDROUND_DATA=folder python experiments/fedgan-vanilla/run.py [OUT] [--minutes M]
+    WARDROUND_DATA=folder python experiments/fedgan-vanilla/run.py [OUT] [--seeds N] [--minutes M]
 
 Trains what is missing, one run after the other, and measures the moving average of each generator with a judge that
 learned the classes from real training images; writes ``results.json`` and ``results.md``. Every run checkpoints; stop
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from judge import HERE, Judge, generator_of, untrained
-from plans import ARMS, plan_for
+from plans import ARMS, FRESH, plan_for
 from seeds import at_most, geometric
 
 from wardround.core.context import derive_seed
@@ -126,16 +126,17 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=len(FRESH), help="of each arm, at most so many")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further run after so many")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.out.mkdir(parents=True, exist_ok=True)
     ends_s = time.monotonic() + 60 * chosen.minutes
     rows = []
-    for place in range(max(len(seeds) for *_, seeds in ARMS.values())):
+    for place in range(len(FRESH)):
         for arm, (*_, seeds) in ARMS.items():
             kept = chosen.out / f"{arm}-{seeds[min(place, len(seeds) - 1)]}.measured.json"
-            if place >= len(seeds) or (time.monotonic() > ends_s and not kept.exists()):
+            if place >= len(seeds) or (not kept.exists() and (place >= chosen.seeds or time.monotonic() > ends_s)):
                 continue
             rows.append(row_of(chosen.out, Path(os.environ["WARDROUND_DATA"]), arm, seeds[place]))
             print(
