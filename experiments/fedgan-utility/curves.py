@@ -19,7 +19,11 @@ WORDS = {
     "attacked": "with attacked ones",
     "defended": "with attacked and defended ones",
 }
-TITLES = {"pneumonia": "PneumoniaMNIST, official test part", "ham10000": "HAM10000, four real sites"}
+TITLES = {
+    "pneumonia": "PneumoniaMNIST, generators of the first plan",
+    "pneumonia-cosine": "PneumoniaMNIST, generators of the second plan",
+    "ham10000": "HAM10000, four real sites",
+}
 Lines = Sequence[Mapping[str, Any]]
 
 

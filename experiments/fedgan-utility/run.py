@@ -26,7 +26,7 @@ from folders import mixed, write_real, write_table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fedgan-vanilla"))
 
 from curves import NONE, draw, written
-from plans import FRESH, plan_for
+from plans import FIRST, FRESH, plan_for
 
 from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
@@ -45,55 +45,66 @@ TIMES_3 = [MARK, {"kind": "scale", "sites": ["site-1"], "times": 3.0}]
 
 @dataclass(frozen=True)
 class Generator:
-    """Where synthetic images come from: an arm of `plans`, and what is changed in it."""
+    """Where synthetic images come from: an arm of `plans`, what is changed in it, and how its run is called."""
 
     arm: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""
 
 
 @dataclass(frozen=True)
 class Set:
-    """A data set.
+    """A data set and its generators.
 
     Attributes:
+        data: of which the real images are.
         seeds: of generators, of draws of real images and of classifiers.
         generators: source of synthetic images -> its generator.
     """
 
+    data: str
     seeds: tuple[int, ...]
     generators: Mapping[str, Generator]
 
 
-def _sources(name: str) -> dict[str, Generator]:
-    return {"federated": Generator(f"{name}-cosine"), "central": Generator(f"{name}-cosine-central")}
-
-
+DETECT = [{"name": "calibrated_feddetect"}]
 SETS = {
     "pneumonia": Set(
-        FRESH,
-        _sources("pneumonia")
-        | {
-            "attacked": Generator("pneumonia-cosine", {"attack": TIMES_3}),
-            "defended": Generator("pneumonia-cosine", {"attack": TIMES_3, "aggregator": {"name": "median"}}),
+        "pneumonia",
+        FIRST,
+        {
+            "federated": Generator("pneumonia"),
+            "central": Generator("pneumonia-central"),
+            "attacked": Generator("pneumonia", {"attack": TIMES_3, "screen": []}, "backdoor-x3"),
+            "defended": Generator("pneumonia", {"attack": TIMES_3, "screen": DETECT}, "backdoor-x3-calibrated"),
         },
     ),
-    "ham10000": Set(FRESH[:3], _sources("ham10000")),
+    "pneumonia-cosine": Set(
+        "pneumonia",
+        FRESH[:3],
+        {"federated": Generator("pneumonia-cosine"), "central": Generator("pneumonia-cosine-central")},
+    ),
+    "ham10000": Set("ham10000", FRESH[:3], {"federated": Generator("ham10000-cosine")}),
 }
+"""Runs that other experiments have are taken from OUT under the names that they have there."""
 
 
 def run_of(out: Path, data: Path, name: str, source: str, seed: int) -> Path:
     """Train a generator unless it is there."""
     generator = SETS[name].generators[source]
-    # Those without changes are the other experiment's, and keep its names.
-    called = f"{name}-{source}" if generator.changes else generator.arm
-    return train(
-        plan_for(generator.arm, seed, called, **generator.changes), out / f"{called}-{seed}", data, True, workers=0
-    )
+    called = generator.called or generator.arm
+    plan = plan_for(generator.arm, seed, called, **generator.changes)
+    return train(plan, out / f"{called}-{seed}", data, resume=True, workers=0)
+
+
+def images_folder(out: Path, name: str) -> Path:
+    """Return the folder of a data set's images, real and synthetic, and of all tables."""
+    return out / f"{SETS[name].data}-images"
 
 
 def images_of(out: Path, data: Path, name: str, source: str, seed: int) -> str:
     """Have a generator write its images, unless they are there; return their folder, as tables name it."""
-    folder, made = out / f"{name}-images", f"{source}-{seed}"
+    folder, made = images_folder(out, name), f"{source}-{seed}"
     if not (folder / made / "manifest.csv").exists():
         run = run_of(out, data, name, source, seed)
         shutil.rmtree(folder / made, ignore_errors=True)
@@ -119,7 +130,7 @@ def copies_of(out: Path, data: Path, name: str, source: str, seed: int) -> dict[
 
 def classifier_plan(name: str, folder: Path, table: str, seed: int) -> Plan:
     """Return the plan of a classifier on one table."""
-    plan = to_table(load(HERE / f"{name}-classifier.toml"))
+    plan = to_table(load(HERE / f"{SETS[name].data}-classifier.toml"))
     plan["data"] = {**plan["data"], "path": str(folder.resolve()), "table": table}
     return parse({**plan, "seed": seed})
 
@@ -133,8 +144,8 @@ def row_of(out: Path, data: Path, name: str, each: int, source: str, seed: int) 
     """Train one classifier unless it is done, and return what it scored on real images."""
     kept = row_file(out, name, each, source, seed)
     if not kept.exists():
-        folder = out / f"{name}-images"
-        write_real(plan_for(f"{name}-cosine", seed), data, folder)
+        folder = images_folder(out, name)
+        write_real(plan_for(f"{SETS[name].data}-cosine", seed), data, folder)
         synthetic = "" if source == NONE else images_of(out, data, name, source, seed)
         rows = mixed(folder, each, seed, synthetic)
         write_table(folder / f"{kept.stem}.csv", rows)
