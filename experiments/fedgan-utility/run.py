@@ -84,7 +84,7 @@ SETS = {
         FRESH[:3],
         {"federated": Generator("pneumonia-cosine"), "central": Generator("pneumonia-cosine-central")},
     ),
-    "ham10000": Set("ham10000", FRESH[:3], {"federated": Generator("ham10000-cosine")}),
+    "ham10000": Set("ham10000", FIRST, {"federated": Generator("ham10000")}),
 }
 """Runs that other experiments have are taken from OUT under the names that they have there."""
 
@@ -145,7 +145,7 @@ def row_of(out: Path, data: Path, name: str, each: int, source: str, seed: int) 
     kept = row_file(out, name, each, source, seed)
     if not kept.exists():
         folder = images_folder(out, name)
-        write_real(plan_for(f"{SETS[name].data}-cosine", seed), data, folder)
+        write_real(plan_for(SETS[name].data, seed), data, folder)
         synthetic = "" if source == NONE else images_of(out, data, name, source, seed)
         rows = mixed(folder, each, seed, synthetic)
         write_table(folder / f"{kept.stem}.csv", rows)

@@ -18,12 +18,7 @@ ARMS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
         {"algorithm": {"pooled": True}, "training": {"steps": 160, "batch_size": 16}},
         FRESH,
     ),
-    "ham10000-cosine": ("ham10000-cosine.toml", {}, FRESH[:3]),
-    "ham10000-cosine-central": (
-        "ham10000-cosine.toml",
-        {"algorithm": {"pooled": True}, "training": {"steps": 160, "batch_size": 16}},
-        FRESH[:3],
-    ),
+    "ham10000": ("ham10000.toml", {}, FIRST),
     "pneumonia": ("pneumonia.toml", {}, FIRST),
     "pneumonia-central": ("pneumonia.toml", {"algorithm": {"pooled": True}, "training": {"steps": 160}}, FIRST),
 }
