@@ -154,6 +154,24 @@ def test_parts_of_a_plan_that_do_not_fit_are_refused(changes: dict[str, Any], wo
         tiny.parse({**base, **changes})
 
 
+@pytest.mark.parametrize(("unit", "words"), [("image", "noise-without-bound"), ("site", "")])
+def test_noise_hides_whole_sites_and_no_single_image(unit: str, words: str) -> None:
+    table = {
+        "name": "made",
+        **GAN,
+        "training": {**ADAM, "steps": 2},
+        "aggregator": {"name": "mean", "weighting": "uniform"},
+        "protect": [{"stage": "clip", "norm": 1.0}, {"stage": "noise"}],
+        "privacy": {"epsilon": 8.0, "delta": 1e-5, "unit": unit},
+    }
+    plan = tiny.parse(table)
+    if not words:
+        plan.check(3)
+        return
+    with pytest.raises(PlanError, match=words):
+        plan.check(3)
+
+
 def test_a_classifier_cannot_be_trained_so() -> None:
     with pytest.raises(PlanError, match="fedgan makes images, and the task is classification"):
         tiny.parse({"name": "made", "algorithm": {"name": "fedgan"}})
