@@ -74,17 +74,16 @@ def _copies(copies: Lines) -> list[str]:
     page = [
         "## Copies",
         "",
-        "| images of | seeds | by | membership AUC (largest) | copied (most) | no sign of copies |",
-        "|---|---|---|---|---|---|",
+        "| images of | seeds | membership AUC (largest of the seeds) | copied (most) | no sign of copies |",
+        "|---|---|---|---|---|",
     ]
     for name, source in dict.fromkeys((found["set"], found["source"]) for found in copies):
-        mine = [found["by"] for found in copies if (found["set"], found["source"]) == (name, source)]
-        for by in mine[0]:
-            worst = max((each[by] for each in mine), key=lambda each: each["membership_auc"])
-            auc = f"{worst['membership_auc']:.3f} ({worst['low']:.3f} to {worst['high']:.3f})"
-            copied = f"{100 * max(each[by]['copied'] for each in mine):.1f}%"
-            passed = f"{sum(each[by]['passes'] for each in mine)} of {len(mine)}"
-            page.append(f"| {name}, {source} | {len(mine)} | {by} | {auc} | {copied} | {passed} |")
+        mine = [found for found in copies if (found["set"], found["source"]) == (name, source)]
+        worst = max(mine, key=lambda each: float(each["membership_auc"]))
+        auc = f"{worst['membership_auc']:.3f} ({worst['low']:.3f} to {worst['high']:.3f})"
+        copied = f"{100 * max(each['copied'] for each in mine):.1f}%"
+        passed = f"{sum(each['passes'] for each in mine)} of {len(mine)}"
+        page.append(f"| {name}, {source} | {len(mine)} | {auc} | {copied} | {passed} |")
     return [*page, ""]
 
 

@@ -17,22 +17,27 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from folders import mixed, write_real, write_table
+from folders import mixed, read_table, write_real, write_table
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fedgan-vanilla"))
 
 from curves import NONE, draw, written
+from judge import Judge
 from plans import FIRST, FRESH, plan_for
 
+from wardround.metrics.copies import sought_copies
 from wardround.rounds.plan import Plan
 from wardround.study.folder import RunFolder
 from wardround.study.run import train
 from wardround.study.spec import load, parse, to_table
-from wardround.study.synthetic import seek_copies, synthesise
+from wardround.study.synthetic import synthesise
 
 HERE = Path(__file__).resolve().parent
 LEVELS = (25, 50, 100, 200, 0)
@@ -118,14 +123,24 @@ def copies_file(out: Path, name: str, source: str, seed: int) -> Path:
 
 
 def copies_of(out: Path, data: Path, name: str, source: str, seed: int) -> dict[str, Any]:
-    """Look for copies of training images among those that a generator writes."""
+    """Look for copies of training images among those that a generator wrote, by the judge's features."""
     kept = copies_file(out, name, source, seed)
     if not kept.exists():
-        sought = seek_copies(run_of(out, data, name, source, seed), data, EACH, seed)
-        by = {distance: {**asdict(copies), "passes": copies.passes} for distance, copies in sought.items()}
-        kept.write_text(json.dumps({"set": name, "source": source, "seed": seed, "by": by}, indent=1))
+        folder = images_folder(out, name) / images_of(out, data, name, source, seed)
+        files = [folder / row["image"] for row in read_table(folder / "manifest.csv")]
+        judge = judge_of(out, data, SETS[name].data)
+        made = judge.features(np.stack([np.atleast_3d(np.asarray(Image.open(file))) for file in files]))
+        copies = sought_copies(made, judge.known["train"], judge.known["val"], np.random.default_rng(0))
+        said = {**asdict(copies), "passes": copies.passes}
+        kept.write_text(json.dumps({"set": name, "source": source, "seed": seed, **said}, indent=1))
     found: dict[str, Any] = json.loads(kept.read_text())
     return found
+
+
+@cache
+def judge_of(out: Path, data: Path, of: str) -> Judge:
+    """Return the judge of a data set, trained at first use."""
+    return Judge.of(f"{of}-judge.toml", out, data)
 
 
 def classifier_plan(name: str, folder: Path, table: str, seed: int) -> Plan:
