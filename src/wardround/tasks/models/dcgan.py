@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
@@ -20,13 +21,8 @@ _BASES = (4, 5, 6, 7)
 
 
 @dataclass(frozen=True)
-class DcGan:
-    """A deep convolutional generator and a projection discriminator.
-
-    The generator is that of DCGAN (Radford et al. 2016, arXiv:1511.06434) with the class beside the noise; the
-    discriminator judges an image and its class by projection (Miyato and Koyama 2018, arXiv:1802.05637) and is kept
-    smooth by spectral normalisation (Miyato et al. 2018, arXiv:1802.05957) where DCGAN has BatchNorm, so that it
-    judges each image by itself. 0.9 million weights at width 32 and 32 pixels.
+class PairSpec(ABC):
+    """A generator of some kind, and a projection discriminator.
 
     Attributes:
         size_px: edge of the images, from 16 to 128: 4, 5, 6 or 7, doubled twice or more (28, 32, 48, 64, 96, …).
@@ -41,37 +37,43 @@ class DcGan:
     latent: int = 64
 
     def __post_init__(self) -> None:
-        refuse_unbuildable(self.size_px, self.width, self.latent)
+        if self.width < 4 or self.latent < 1:
+            raise PlanError(f"model width = {self.width} and latent = {self.latent}: give at least 4 and 1")
+        if not LEAST_PX <= self.size_px <= MOST_PX or self.size_px % 2**self.doublings:
+            raise PlanError(
+                f"model size_px = {self.size_px} cannot be made by doubling 4, 5, 6 or 7 up to {MOST_PX}: choose 28, "
+                "32, 48, 64, 96 or 128, the size of the images in [data]"
+            )
+
+    @property
+    def doublings(self) -> int:
+        """How often the generator doubles its first, small image."""
+        return max(0, self.size_px // _BASES[0]).bit_length() - 1
+
+    @abstractmethod
+    def generator(self, channels: int, classes: int) -> Generator | StyleGenerator:
+        """Return the generator alone."""
 
     def build(self, channels: int, classes: int) -> Adversaries:
         """Return both networks for images of `channels` and for so many classes."""
-        doublings = doublings_of(self.size_px)
-        return Adversaries(
-            Generator(self.latent + classes, self.size_px, doublings, self.width, channels),
-            Discriminator(classes, self.size_px, doublings, self.width, channels),
-            self.latent,
-        )
+        generator = self.generator(channels, classes)
+        discriminator = Discriminator(classes, self.size_px, self.doublings, self.width, channels)
+        return Adversaries(generator, discriminator, self.latent)
 
 
-def doublings_of(size_px: int) -> int:
-    """Return how often a generator of such images doubles its first, small one."""
-    return max(0, size_px // _BASES[0]).bit_length() - 1
+@dataclass(frozen=True)
+class DcGan(PairSpec):
+    """A deep convolutional generator and a projection discriminator; see `PairSpec`.
 
-
-def refuse_unbuildable(size_px: int, width: int, latent: int) -> None:
-    """Refuse what no generator here can be built of.
-
-    Raises:
-        PlanError: an image cannot be reached by doubling, or there are too few channels or numbers of noise.
+    The generator is that of DCGAN (Radford et al. 2016, arXiv:1511.06434) with the class beside the noise; the
+    discriminator judges an image and its class by projection (Miyato and Koyama 2018, arXiv:1802.05637) and is kept
+    smooth by spectral normalisation (Miyato et al. 2018, arXiv:1802.05957) where DCGAN has BatchNorm, so that it
+    judges each image by itself. 0.9 million weights at width 32 and 32 pixels.
     """
-    if width < 4 or latent < 1:
-        raise PlanError(f"model width = {width} and latent = {latent}: give at least 4 and 1")
-    step = 2 ** doublings_of(size_px)
-    if not LEAST_PX <= size_px <= MOST_PX or size_px % step:
-        raise PlanError(
-            f"model size_px = {size_px} cannot be made by doubling 4, 5, 6 or 7 up to {MOST_PX}: choose 28, 32, 48, "
-            "64, 96 or 128, the size of the images in [data]"
-        )
+
+    def generator(self, channels: int, classes: int) -> Generator:
+        """Return the generator alone."""
+        return Generator(self.latent + classes, self.size_px, self.doublings, self.width, channels)
 
 
 class Adversaries(nn.Module):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import nn
 
-from wardround.tasks.models.dcgan import Adversaries, Discriminator, doublings_of, refuse_unbuildable
+from wardround.tasks.models.dcgan import PairSpec
 
 _SLOPE = 0.2
 _MAPPING_PACE = 0.1
@@ -17,37 +16,18 @@ _MAPPING_PACE = 0.1
 
 
 @dataclass(frozen=True)
-class StyleGan:
-    """A style-based generator and a projection discriminator.
+class StyleGan(PairSpec):
+    """A style-based generator and a projection discriminator; see `PairSpec`.
 
     The generator is that of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) made small: two mapping layers, one
-    modulated 3x3 convolution a size, images added up from all sizes. Noise for single pixels, style mixing and path
-    lengths are left out, and levels end in a tanh, since the images here have margins that are plainly black. It has no
-    statistics of a batch: all that hospitals average is weights. The discriminator is `dcgan`'s.
-
-    Attributes:
-        size_px: as for `DcGan`.
-        width: channels at half the size of the images; each halving has twice as many, the full size half.
-        latent: numbers of noise that one image is made of.
+    modulated 3x3 convolution a size, images added up from all sizes; the full size has half of `width`. Noise for
+    single pixels, style mixing and path lengths are left out, and levels end in a tanh, since the images here have
+    margins that are plainly black. It has no statistics of a batch: all that hospitals average is weights.
     """
 
-    answers: ClassVar[tuple[str, ...]] = ("sample",)
-
-    size_px: int = 32
-    width: int = 32
-    latent: int = 64
-
-    def __post_init__(self) -> None:
-        refuse_unbuildable(self.size_px, self.width, self.latent)
-
-    def build(self, channels: int, classes: int) -> Adversaries:
-        """Return both networks for images of `channels` and for so many classes."""
-        doublings = doublings_of(self.size_px)
-        return Adversaries(
-            StyleGenerator(self.latent, classes, self.size_px, doublings, self.width, channels),
-            Discriminator(classes, self.size_px, doublings, self.width, channels),
-            self.latent,
-        )
+    def generator(self, channels: int, classes: int) -> StyleGenerator:
+        """Return the generator alone."""
+        return StyleGenerator(self.latent, classes, self.size_px, self.doublings, self.width, channels)
 
 
 class StyleGenerator(nn.Module):
