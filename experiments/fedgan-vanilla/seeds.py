@@ -15,6 +15,14 @@ def interval(values: list[float]) -> list[float]:
     return [mean, mean - half, mean + half]
 
 
+def geometric(ratios: list[float]) -> list[float]:
+    """Return the geometric mean of ratios and the ends of its 95% interval over seeds; `interval` of their logarithms.
+
+    What halves and what doubles a distance then count alike, and no end lies below zero.
+    """
+    return [float(np.exp(value)) for value in interval(list(np.log(ratios)))]
+
+
 def at_most(found: list[float], aim: float) -> str:
     """Say whether an interval lies at or below an aim."""
     if len(found) < 3:

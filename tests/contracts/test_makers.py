@@ -8,7 +8,7 @@ import tiny
 import torch
 
 from wardround.tasks import Synthesis
-from wardround.tasks.models import MODELS, DcGan, Diffusion, ModelSpec
+from wardround.tasks.models import MODELS, DcGan, Diffusion, ModelSpec, StyleGan
 from wardround.tasks.models.making import Maker
 
 
@@ -56,11 +56,15 @@ class TestDcGan(MakerContract):
     spec = DcGan(16, width=4, latent=4)
 
 
+class TestStyleGan(MakerContract):
+    spec = StyleGan(16, width=4, latent=4)
+
+
 class TestDiffusion(MakerContract):
     spec = Diffusion(16, width=12, steps=3)
 
 
-CASES = (TestDcGan, TestDiffusion)
+CASES = (TestDcGan, TestStyleGan, TestDiffusion)
 
 
 def test_nothing_that_makes_images_is_left_out() -> None:

@@ -17,6 +17,7 @@ from wardround.tasks.models import (
     ResNet50,
     Scattering,
     SmallCnn,
+    StyleGan,
     UNet,
 )
 
@@ -76,5 +77,5 @@ CASES = (
 def test_no_registered_network_is_left_out() -> None:
     joined = {type(case.spec) for case in CASES}
     cuttable = {UNet, RedCnn}  # they answer for each pixel, and keep the contract of cuts
-    makes = {DcGan, Diffusion}  # they answer with images, and keep the contract of makers
+    makes = {DcGan, StyleGan, Diffusion}  # they answer with images, and keep the contract of makers
     assert joined | cuttable | makes == set(MODELS.values())

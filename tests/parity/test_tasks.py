@@ -31,8 +31,8 @@ TASKS = {
         "data": {"source": "slide", "stride_px": 16, "size_px": 16},
         "task": {"name": "synthesis"},
         "model": {"name": "dcgan", "size_px": 16, "width": 4, "latent": 4},
-        "algorithm": {"name": "fedgan"},
-        "training": {"steps": 2, "batch_size": 8, "optimiser": "adamw"},
+        "algorithm": {"name": "fedgan", "gradient_penalty": 1.0, "penalty_every": 2},
+        "training": {"steps": 2, "batch_size": 8, "optimiser": "adamw", "augment": "shift"},
     },
     "diffusion": {
         "data": {"source": "slide", "stride_px": 16, "size_px": 16},

@@ -74,7 +74,7 @@ class FedGan:
 
 @dataclass(frozen=True)
 class Adversarial:
-    """Trains a discriminator and a generator in turns, a step each for every batch.
+    """Trains a discriminator and a generator in turns, a step each for every batch, on the same synthetic images.
 
     The plan's `augment` changes real and synthetic images alike before they are judged, and gradients pass through it
     (Zhao et al. 2020, arXiv:2006.10738): only changes that are not made always can be told from what is learned.
@@ -125,7 +125,8 @@ class Adversarial:
 
     def _optimiser(self, module: nn.Module) -> torch.optim.Optimizer:
         rate, decay = self.training.learning_rate, self.training.weight_decay
-        return torch.optim.AdamW(module.parameters(), rate, betas=(self.beta1, 0.999), weight_decay=decay)
+        # Of a step on a small batch, weights moved one by one take a third.
+        return torch.optim.AdamW(module.parameters(), rate, betas=(self.beta1, 0.999), weight_decay=decay, fused=True)
 
     def _descend(self, duel: _Duel, images: LabelledImages, ctx: RoundContext) -> list[float]:
         device = next(duel.pair.parameters()).device
@@ -136,8 +137,7 @@ class Adversarial:
             duel.pace(self.training.learning_rate_at((ctx.round + step / steps) / ctx.rounds))
             real = to_input(images.fed(rows), device).to(memory_format=torch.channels_last)
             classes = duel.task.targets(images, rows).to(device)
-            duel.teach_discriminator(real, classes, penalised=step % self.penalty_every == 0)
-            losses.append(duel.teach_generator(classes))
+            losses.append(duel.bout(real, classes, penalised=step % self.penalty_every == 0))
         return losses
 
 
@@ -155,9 +155,16 @@ class _Duel:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate
 
-    def teach_discriminator(self, real: torch.Tensor, classes: torch.Tensor, penalised: bool) -> None:
-        with torch.no_grad(), self._autocast(real):
+    def bout(self, real: torch.Tensor, classes: torch.Tensor, penalised: bool) -> float:
+        """Teach both networks, on the same synthetic images, as many as real ones; return the generator's loss."""
+        with self._autocast(real):
             made = self._made(classes)
+        self._teach_discriminator(real, made.detach(), classes, penalised)
+        return self._teach_generator(made, classes)
+
+    def _teach_discriminator(
+        self, real: torch.Tensor, made: torch.Tensor, classes: torch.Tensor, penalised: bool
+    ) -> None:
         judged = self._changed(real)
         weight = self.rules.gradient_penalty * self.rules.penalty_every if penalised else 0.0
         with self._autocast(real):
@@ -166,9 +173,9 @@ class _Duel:
             loss = loss + weight / 2 * squared_gradient(self.pair.discriminator, judged, classes)
         self._step("discriminator", loss)
 
-    def teach_generator(self, classes: torch.Tensor) -> float:
+    def _teach_generator(self, made: torch.Tensor, classes: torch.Tensor) -> float:
         with self._autocast(classes):
-            loss = generator_loss(self.pair.discriminator, self._changed(self._made(classes)), classes)
+            loss = generator_loss(self.pair.discriminator, self._changed(made), classes)
         self._step("generator", loss)
         return loss.item()
 

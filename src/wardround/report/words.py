@@ -34,6 +34,7 @@ MODELS: Mapping[str, str] = {
     "scattering": "fixed scattering features",
     "diffusion": "a denoising diffusion model",
     "dcgan": "a conditional DCGAN",
+    "style_gan": "a conditional, style-based generator",
 }
 SOURCES: Mapping[str, str] = {
     "slide": "the embedded immunohistochemistry slide",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MODELS_FOR = {
     "image": "small_cnn or resnet18",
     "pixel": 'unet, or "monai" with network = "BasicUNet"',
-    "sample": "dcgan or diffusion",
+    "sample": "dcgan, style_gan or diffusion",
 }
 
 

@@ -189,7 +189,7 @@ def adversaries(network: Network) -> Adversaries:
         PlanError: it is no such pair.
     """
     if not isinstance(network, Adversaries):
-        raise PlanError(f"{type(network).__name__} makes no images: choose the model dcgan for synthesis")
+        raise PlanError(f"{type(network).__name__} makes no images: choose the model dcgan or style_gan for synthesis")
     return network
 
 

@@ -19,7 +19,7 @@ from wardround.errors import PlanError
 from wardround.metrics.synthesis import frechet_distance
 from wardround.tasks import Classify, Synthesis
 from wardround.tasks.classification import load_weights, weights_of
-from wardround.tasks.models import DcGan
+from wardround.tasks.models import DcGan, StyleGan
 from wardround.tasks.random_features import random_features
 
 TASK = Synthesis(DcGan(16, width=4, latent=4), 3, tiny.CLASSES)
@@ -27,12 +27,14 @@ TRAINING = Training(steps=3, batch_size=8, optimiser="adamw", learning_rate=2e-3
 IMAGES = tiny.masked(24)
 
 
-def trained(work: Adversarial | None = None, memory: dict[str, Any] | None = None, index: int = 0) -> Any:
+def trained(
+    work: Adversarial | None = None, memory: dict[str, Any] | None = None, index: int = 0, task: Synthesis = TASK
+) -> Any:
     torch.set_num_threads(1)
-    network = TASK.build(1)
+    network = task.build(1)
     begun = weights_of(network)
     ctx = tiny.context(index, "east")
-    result = (work or Adversarial(TRAINING, 0.5)).run(TASK, network, IMAGES, begun, memory or {}, ctx)
+    result = (work or Adversarial(TRAINING, 0.5)).run(task, network, IMAGES, begun, memory or {}, ctx)
     return begun, network, result
 
 
@@ -109,13 +111,15 @@ def test_real_and_synthetic_images_are_changed_alike() -> None:
     assert any(value.tobytes() != trained()[2].change[name].tobytes() for name, value in changed.change.items())
 
 
-def test_it_learns_to_make_such_images() -> None:
+@pytest.mark.parametrize("model", [DcGan(16, width=4, latent=4), StyleGan(16, width=4, latent=4)])
+def test_it_learns_to_make_such_images(model: DcGan | StyleGan) -> None:
+    task = dataclasses.replace(TASK, model=model)
     longer = dataclasses.replace(TRAINING, steps=30, learning_rate=4e-3)
-    begun, network, _ = trained(Adversarial(longer, 0.5))
+    begun, network, _ = trained(Adversarial(longer, 0.5), task=task)
     real = random_features(IMAGES.batch(slice(None)))
-    after = random_features(TASK.draw(network, IMAGES.labels, np.random.default_rng(0)))
+    after = random_features(task.draw(network, IMAGES.labels, np.random.default_rng(0)))
     load_weights(network, begun)
-    before = random_features(TASK.draw(network, IMAGES.labels, np.random.default_rng(0)))
+    before = random_features(task.draw(network, IMAGES.labels, np.random.default_rng(0)))
     assert frechet_distance(real, after) < 0.5 * frechet_distance(real, before)
 
 
@@ -152,6 +156,24 @@ def test_parts_of_a_plan_that_do_not_fit_are_refused(changes: dict[str, Any], wo
     base = {"name": "made", "training": ADAM, **GAN}
     with pytest.raises(PlanError, match=words):
         tiny.parse({**base, **changes})
+
+
+@pytest.mark.parametrize(("unit", "words"), [("image", "noise-without-bound"), ("site", "")])
+def test_noise_hides_whole_sites_and_no_single_image(unit: str, words: str) -> None:
+    table = {
+        "name": "made",
+        **GAN,
+        "training": {**ADAM, "steps": 2},
+        "aggregator": {"name": "mean", "weighting": "uniform"},
+        "protect": [{"stage": "clip", "norm": 1.0}, {"stage": "noise"}],
+        "privacy": {"epsilon": 8.0, "delta": 1e-5, "unit": unit},
+    }
+    plan = tiny.parse(table)
+    if not words:
+        plan.check(3)
+        return
+    with pytest.raises(PlanError, match=words):
+        plan.check(3)
 
 
 def test_a_classifier_cannot_be_trained_so() -> None:

@@ -104,3 +104,17 @@ def test_the_lesions_of_the_page_train_and_predict(tmp_path: Path) -> None:
     assert metrics["hd95_mm"] is None
     [found] = predict_images(run, [tmp_path / "ham10000" / "images" / "3.png"], tmp_path / "masks")
     assert Image.open(found.answer).size == (30, 20)
+
+
+def test_features_from_elsewhere_are_compared_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", (HOW_TO / "synthesise.md").read_text(), re.DOTALL)
+    real = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
+    np.save(tmp_path / "real.npy", real)
+    np.save(tmp_path / "made.npy", real + np.float32(2))  # the same cloud elsewhere: 2² in each of 6 directions
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "synthesise.md", "exec"), {})
+    frechet, kernel = map(float, capsys.readouterr().out.split())
+    assert frechet == pytest.approx(24, rel=1e-4)
+    assert kernel > 0

@@ -24,12 +24,13 @@ from wardround.privacy import Privacy
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.evaluation import Evaluation
+from wardround.rounds.groups import Groups
 from wardround.rounds.plan import Plan
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS, GeneratorEDetector
 from wardround.study.spec import from_json, parse, to_json
 from wardround.tasks import Restore, Segment, Synthesise
-from wardround.tasks.models import MODELS, DcGan, Diffusion, MonaiNet, RedCnn, UNet
+from wardround.tasks.models import MODELS, DcGan, Diffusion, MonaiNet, RedCnn, StyleGan, UNet
 from wardround.tasks.start import Start
 
 BASE = tiny.plan()
@@ -112,6 +113,7 @@ OTHER: dict[str, Any] = {
     "twin_rate": 0.01,
     "attacks": (Lie(sites=("west",)),),
     "probe": ProbeShare(),
+    "groups": Groups(),
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
@@ -156,7 +158,7 @@ SYNTHESIS: dict[str, Any] = {
 }
 ALONG: dict[type, dict[str, Any]] = {
     **{kind: {"task": Segment()} for kind in (UNet, RedCnn)},
-    **dict.fromkeys((DcGan, FedGan), SYNTHESIS),
+    **dict.fromkeys((DcGan, StyleGan, FedGan), SYNTHESIS),
     Diffusion: {"task": Synthesise()},
 }
 """What a component needs beside itself."""

@@ -91,7 +91,7 @@ def test_the_loss_of_a_batch_is_the_discriminators() -> None:
 
 
 def test_what_makes_no_images_or_others_is_refused() -> None:
-    with pytest.raises(PlanError, match="choose the model dcgan"):
+    with pytest.raises(PlanError, match="choose the model dcgan or style_gan"):
         TASK.loss(torch.nn.Linear(2, 2), torch.zeros(1, 3, 16, 16), torch.tensor([0]))
     with pytest.raises(PlanError, match="the real ones have 32 x 32"):
         TASK.loss(TASK.build(1), torch.zeros(2, 3, 32, 32), torch.tensor([0, 1]))

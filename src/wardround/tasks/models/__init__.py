@@ -16,6 +16,7 @@ from wardround.tasks.models.red_cnn import RedCnn
 from wardround.tasks.models.resnet import ResNet18, ResNet50
 from wardround.tasks.models.scattering import Scattering
 from wardround.tasks.models.small_cnn import SmallCnn
+from wardround.tasks.models.style_gan import StyleGan
 from wardround.tasks.models.unet import UNet
 
 
@@ -44,6 +45,7 @@ MODELS: dict[str, type[ModelSpec]] = {
     "lenet": LeNet,
     "diffusion": Diffusion,
     "dcgan": DcGan,
+    "style_gan": StyleGan,
 }
 """Names a plan may use in ``[model] name = …``."""
 
@@ -61,5 +63,6 @@ __all__ = [
     "ResNet50",
     "Scattering",
     "SmallCnn",
+    "StyleGan",
     "UNet",
 ]

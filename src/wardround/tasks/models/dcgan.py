@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -12,18 +13,16 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from wardround.errors import PlanError
 
+if TYPE_CHECKING:
+    from wardround.tasks.models.style_gan import StyleGenerator
+
 LEAST_PX, MOST_PX = 16, 128
 _BASES = (4, 5, 6, 7)
 
 
 @dataclass(frozen=True)
-class DcGan:
-    """A deep convolutional generator and a projection discriminator.
-
-    The generator is that of DCGAN (Radford et al. 2016, arXiv:1511.06434) with the class beside the noise; the
-    discriminator judges an image and its class by projection (Miyato and Koyama 2018, arXiv:1802.05637) and is kept
-    smooth by spectral normalisation (Miyato et al. 2018, arXiv:1802.05957) where DCGAN has BatchNorm, so that it
-    judges each image by itself. 0.9 million weights at width 32 and 32 pixels.
+class PairSpec(ABC):
+    """A generator of some kind, and a projection discriminator.
 
     Attributes:
         size_px: edge of the images, from 16 to 128: 4, 5, 6 or 7, doubled twice or more (28, 32, 48, 64, 96, …).
@@ -40,9 +39,7 @@ class DcGan:
     def __post_init__(self) -> None:
         if self.width < 4 or self.latent < 1:
             raise PlanError(f"model width = {self.width} and latent = {self.latent}: give at least 4 and 1")
-        if not LEAST_PX <= self.size_px <= MOST_PX or self.size_px // 2**self.doublings * 2**self.doublings != (
-            self.size_px
-        ):
+        if not LEAST_PX <= self.size_px <= MOST_PX or self.size_px % 2**self.doublings:
             raise PlanError(
                 f"model size_px = {self.size_px} cannot be made by doubling 4, 5, 6 or 7 up to {MOST_PX}: choose 28, "
                 "32, 48, 64, 96 or 128, the size of the images in [data]"
@@ -53,26 +50,43 @@ class DcGan:
         """How often the generator doubles its first, small image."""
         return max(0, self.size_px // _BASES[0]).bit_length() - 1
 
+    @abstractmethod
+    def generator(self, channels: int, classes: int) -> Generator | StyleGenerator:
+        """Return the generator alone."""
+
     def build(self, channels: int, classes: int) -> Adversaries:
         """Return both networks for images of `channels` and for so many classes."""
-        return Adversaries(
-            Generator(self.latent + classes, self.size_px, self.doublings, self.width, channels),
-            Discriminator(classes, self.size_px, self.doublings, self.width, channels),
-            self.latent,
-        )
+        generator = self.generator(channels, classes)
+        discriminator = Discriminator(classes, self.size_px, self.doublings, self.width, channels)
+        return Adversaries(generator, discriminator, self.latent)
+
+
+@dataclass(frozen=True)
+class DcGan(PairSpec):
+    """A deep convolutional generator and a projection discriminator; see `PairSpec`.
+
+    The generator is that of DCGAN (Radford et al. 2016, arXiv:1511.06434) with the class beside the noise; the
+    discriminator judges an image and its class by projection (Miyato and Koyama 2018, arXiv:1802.05637) and is kept
+    smooth by spectral normalisation (Miyato et al. 2018, arXiv:1802.05957) where DCGAN has BatchNorm, so that it
+    judges each image by itself. 0.9 million weights at width 32 and 32 pixels.
+    """
+
+    def generator(self, channels: int, classes: int) -> Generator:
+        """Return the generator alone."""
+        return Generator(self.latent + classes, self.size_px, self.doublings, self.width, channels)
 
 
 class Adversaries(nn.Module):
     """A generator and a discriminator; implements `making.Maker`.
 
     Attributes:
-        generator: makes images.
+        generator: makes images; its `base` and `doublings` tell their size.
         discriminator: tells them from real ones.
         latent: numbers of noise that one image is made of.
         size_px: edge of the images.
     """
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, latent: int) -> None:
+    def __init__(self, generator: Generator | StyleGenerator, discriminator: Discriminator, latent: int) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
