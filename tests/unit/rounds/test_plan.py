@@ -135,6 +135,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("EDetector", "false_alarms"): 0.01,
     ("GeneratorEDetector", "false_alarms"): 0.01,
     ("GroupEvidence", "false_alarms"): 0.01,
+    ("Ats", "policies"): "1-2",
     ("GeneratorEDetector", "fade"): 0.5,
     ("ProbeShare", "share"): 0.2,
     ("LabelFlip", "share"): 0.25,
