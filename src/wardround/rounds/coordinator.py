@@ -253,7 +253,9 @@ class Coordinator:
 
     def _context(self, index: int, trainers: tuple[str, ...], resting: Collection[str]) -> RoundContext:
         asked = tuple(site for site in trainers if site not in resting)
-        size = min(self.plan.sites_per_round or len(asked), len(asked))
+        size = self.plan.sites_per_round or len(asked)
+        if resting:
+            size = min(size, len(asked))
         everyone = RoundContext(self.plan.seed, index, self.plan.rounds, asked, len(trainers))
         if size == len(asked):
             return everyone
