@@ -91,7 +91,7 @@ def test_in_groups_it_goes_behind_masks_if_it_keeps_nothing_by_name(judge: Aggre
         screens=(judge.combiner,) if is_screen else (),
         probes=judge.combiner.asks_probe,
     )
-    by_name = {"FoolsGold", "FedDetect", "CalibratedFedDetect", "EDetector"}
+    by_name = {"FoolsGold", "FedDetect", "CalibratedFedDetect", "EDetector", "GeneratorEDetector"}
     refused = [refusal.rule.name for refusal in refusals(mixture)]
     assert refused == (["each-behind-hides"] if type(judge).__name__ in by_name else [])
 

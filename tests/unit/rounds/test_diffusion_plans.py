@@ -46,7 +46,6 @@ def test_dpsgd_bounds_what_one_image_does_to_it() -> None:
         ({"algorithm": {"name": "fedavg", "personal": "norms"}}, "gives each site weights of its own"),
         ({"training": {"parts": "norms"}}, "no head to train alone"),
         ({"training": {"augment": "dihedral+colour"}}, "changes the grey levels that diffusion learns"),
-        ({"probe": {"share": 0.1}}, "synthesis has none: remove"),
         ({"defence": {"name": "gaussian_images"}}, "made for classifiers"),
         ({"algorithm": {"name": "splitfed_v1"}, "split": {}}, "cannot be cut"),
         ({"task": {"name": "classification"}}, "one answer for each sample"),
