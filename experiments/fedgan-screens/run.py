@@ -32,7 +32,6 @@ from rows import (
     SEEDS,
     UNSEEN,
     attacks,
-    defences,
     judge_plan,
     plan_of,
     start_plan,
