@@ -88,10 +88,11 @@ def table() -> Iterator[Row]:
         yield from ((BENIGN, "benign", OURS, BENIGN_SEED + each * place + more) for more in range(each))
     yield from _rows(
         [
-            ("iid", ["x3"], OF_EIGHT),
-            ("iid, 4", list(UNSEEN), (OURS,)),
+            ("iid", ["x3"], (PLAIN, OURS, ORACLE)),
             ("iid, 4", list(HARM), (PLAIN,)),
+            ("iid, 4", list(UNSEEN), (OURS,)),
             ("dirichlet", ["x3"], (PLAIN, OURS, ORACLE)),
+            ("iid", ["x3"], OF_EIGHT),
             ("iid, 4", ["plain"], FEW[:-1]),
             ("iid", ["benign"], (PLAIN, OURS)),
             ("iid, 4", ["benign"], ("clip norms", "median", "geometric median", *OTHERS)),

@@ -105,7 +105,7 @@ class GeneratorEDetector:
         return Judgement(verdicts, updates, case.memory)
 
     def _judged(
-        self, case: Case, means: FloatArray, lengths: Sequence[float], sound: Sequence[int]
+        self, case: Case, means: FloatArray, lengths: list[float], sound: Sequence[int]
     ) -> tuple[dict[str, Verdict], Tensors]:
         """Return a verdict on each site whose images are numbers, and what to remember."""
         most, sites = median_of(lengths), [case.sites[place] for place in sound]
