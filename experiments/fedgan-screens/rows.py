@@ -78,7 +78,6 @@ HARM: dict[str, tuple[dict[str, Any], float]] = {
     "white, 4 px": ({}, 3.0),
     "white, 6 px": ({"size_px": 6}, 3.0),
     "white, 4 px, x1": ({}, 1.0),
-    "white, 4 px, x2": ({}, 2.0),
     "white, 4 px, x5": ({}, 5.0),
     "white, 4 px, half marked": ({"share": 0.5}, 3.0),
     "white, 4 px, blended .5": ({"opacity": 0.5}, 3.0),

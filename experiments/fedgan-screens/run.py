@@ -32,7 +32,6 @@ from rows import (
     SEEDS,
     UNSEEN,
     attacks,
-    defences,
     judge_plan,
     plan_of,
     start_plan,
@@ -82,18 +81,18 @@ def table() -> Iterator[Row]:
     All defences are compared on four sites; a few on eight, of which two attack, and on twenty, which cost more.
     """
     yield from _rows([("iid, 4", ["x3"], FEW), ("real", ["x3"], (PLAIN, "clip norms", OURS, ORACLE))])
-    yield from _rows([("iid, 4", ["benign"], (PLAIN, OURS))])
+    yield from _rows([(by, ["benign"], (PLAIN, OURS)) for by in ("iid, 4", "real")])
     each = BENIGN_RUNS // len(OTHERS)
     for place, name in enumerate(OTHERS):
         yield from _rows([("iid, 4", ["x3, lying" if name in BELIEVE_LOSSES else "x3"], (name,))])
         yield from ((BENIGN, "benign", OURS, BENIGN_SEED + each * place + more) for more in range(each))
     yield from _rows(
         [
-            ("iid", ["x3"], OF_EIGHT),
-            ("iid, 4", list(UNSEEN), (OURS,)),
+            ("iid", ["x3"], (PLAIN, OURS, ORACLE)),
             ("iid, 4", list(HARM), (PLAIN,)),
-            ("real", ["benign"], (PLAIN, OURS)),
+            ("iid, 4", list(UNSEEN), (OURS,)),
             ("dirichlet", ["x3"], (PLAIN, OURS, ORACLE)),
+            ("iid", ["x3"], OF_EIGHT),
             ("iid, 4", ["plain"], FEW[:-1]),
             ("iid", ["benign"], (PLAIN, OURS)),
             ("iid, 4", ["benign"], ("clip norms", "median", "geometric median", *OTHERS)),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from harm import draw_harm
-from rows import DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, UNSEEN, defences
+from rows import BELIEVE_LOSSES, DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, UNSEEN, defences
 from run import BENIGN_SEED
 from scipy.stats import t as student
 
@@ -31,7 +31,10 @@ Lines = list[dict[str, Any]]
 COLUMNS = {"alpha": "α", "marked": "marked", "corner_distance": "corner distance", "distance": "distance"}
 PRIMARY = ("alpha", "distance", "false_flags")
 MOST_ALPHA, MOST_RATIO, MOST_FLAGS = 0.03, 1.25, 0.01
-TABLE = ("benign", "plain", "x3", "x3, lying", "x3, one", *UNSEEN)
+TABLE = ("benign", "plain", "x3", "x3, one", *UNSEEN)
+LIED_TO = {name: f"{name}, lied to" for name in BELIEVE_LOSSES}
+NAMES = (*defences(1), *LIED_TO.values(), ORACLE)
+"""A lie changes a run under these two alone; they stand among those who are not lied to."""
 
 
 def main() -> None:
@@ -43,7 +46,7 @@ def main() -> None:
     in_table = [line for line in lines if line["seed"] in SEEDS]
     quiet = [line for line in lines if line["attack"] == "benign" and line["defence"] == OURS]
     cells = [
-        _cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in (*defences(1), ORACLE)
+        _cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in NAMES
     ]
     found = {
         "seeds": SEEDS,
@@ -66,6 +69,8 @@ def main() -> None:
 
 def _read(line: str) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(line)
+    if said["attack"] == "x3, lying":
+        said |= {"attack": "x3", "defence": LIED_TO[said["defence"]]}
     if said.get("honest"):
         said["false_flags"] = said["honest_flagged"] / said["honest"]
     return said
@@ -77,7 +82,6 @@ def _of(lines: Iterable[Mapping[str, Any]], **wanted: Any) -> Lines:
 
 def _by_seed(lines: Lines, by: str, attack: str, defence: str) -> Lines:
     """Return the runs of a cell, seed by seed; nothing where a seed is missing."""
-    # Who attacks is no matter to the oracle, which trains without them, but for the mark that is sought.
     found = [line for seed in SEEDS for line in _of(lines, dealt=by, attack=attack, defence=defence, seed=seed)]
     return found if len(found) == len(SEEDS) else []
 
@@ -119,7 +123,7 @@ def _against_best(lines: Lines) -> list[dict[str, Any]]:
     for by in DEALT:
         for attack in TABLE:
             ours = _by_seed(lines, by, attack, OURS)
-            others = {name: _by_seed(lines, by, attack, name) for name in defences(1) if name != OURS}
+            others = {name: _by_seed(lines, by, attack, name) for name in NAMES if name not in (OURS, ORACLE)}
             others = {name: runs for name, runs in others.items() if runs and not any("refused" in run for run in runs)}
             for column in PRIMARY if ours and len(others) > 1 else ():
                 best = min(others, key=lambda name: float(np.mean([abs(run[column]) for run in others[name]])))

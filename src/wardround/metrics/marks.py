@@ -13,6 +13,8 @@ from wardround.metrics.synthesis import FloatArray, frechet_distance
 
 MARKED_FROM = 0.5
 """Strength from which an image counts as marked: half of what a pasted mark has."""
+LEAST_SPREAD = 8.0
+"""Grey levels, of 255."""
 CORNER_PX = 8
 MARGIN_PX = 2
 
@@ -84,14 +86,14 @@ class Marked:
 def departure(made: NDArray[Any], real: NDArray[Any]) -> NDArray[np.float32]:
     """Return where synthetic images are elsewhere than real ones: float32 ``(H, W)``, the map of a trigger.
 
-    The difference of the mean images in standard deviations of the real ones, of which a grey level is the least; the
-    channel with the largest one counts.
+    The difference of the mean images in standard deviations of the real ones, of which `LEAST_SPREAD` is the least, for
+    borders that are black on every image; the channel with the largest one counts.
 
     Args:
         made: uint8 ``(N, H, W, C)``, N >= 1.
         real: uint8 ``(M, H, W, C)``, M >= 1; of the same classes as often.
     """
-    spread = np.maximum(real.std(axis=0, dtype=np.float64), 1.0)
+    spread = np.maximum(real.std(axis=0, dtype=np.float64), LEAST_SPREAD)
     apart = (made.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)) / spread
     largest = np.abs(apart).argmax(axis=2)[..., None]
     return np.asarray(np.take_along_axis(apart, largest, axis=2)[..., 0], np.float32)

@@ -58,7 +58,7 @@ def _marked(said: Mapping[str, Any]) -> Marked:
 
 
 def departure_panel(run: Path) -> Panel:
-    """Draw where synthetic images depart from real ones; a run folder of an older version holds no such map.
+    """Draw where synthetic images depart from real ones; not every run folder holds a map of it.
 
     Raises:
         RunFolderError: the file is damaged.
@@ -66,7 +66,7 @@ def departure_panel(run: Path) -> Panel:
     title = "Where synthetic images depart from real ones"
     path = run / DEPARTURE_FILE
     if not path.is_file():
-        return Panel(title, "This run folder holds no map of it.")
+        return Panel(title, "This run folder holds no map of it: the images are not published, or it is of an older version.")
     shift = _departure(path)
     row, column = np.unravel_index(int(np.abs(shift).argmax()), shift.shape)
     alt = (

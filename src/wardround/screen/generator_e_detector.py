@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from wardround.checker import Combiner, View
 from wardround.core.geometry import clipped, norm
-from wardround.core.update import Update
+from wardround.core.update import Tensors, Update
 from wardround.errors import PlanError
 from wardround.metrics.whitening import Whitening
-from wardround.screen.base import Case, Judgement, Samples, Verdict
+from wardround.screen.base import Case, Judgement, Probe, Verdict
 from wardround.screen.clipping import bounded, median_of
 from wardround.screen.evidence import CEILING, alarm, is_left_out, weighed
 
@@ -44,6 +44,8 @@ class GeneratorEDetector:
     normal ones of deviation `fluctuation`, its first false alarm takes ``1 / false_alarms`` rounds in the mean or more;
     see `screen.evidence`. Fewer than half of the sites may attack; how many is not asked, and nothing that sites report
     is believed.
+
+    A site whose generator makes images that are no numbers is left out at once.
 
     What leaves the mean image of a class as it is, such as a mark in another place on every image, is not seen; nor,
     among unlike hospitals, is one that pushes no harder than they pull apart.
@@ -89,27 +91,47 @@ class GeneratorEDetector:
         updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
         if not updates:
             return Judgement({}, updates, case.memory)
-        walk = self._walk(case, updates)
+        means = self._means(case, updates)
+        # Statistics of normalisation can be sent that leave no number finite, in the median neither.
+        sound = [place for place, mean in enumerate(means) if np.isfinite(mean).all()]
+        verdicts: dict[str, Verdict] = {
+            site: Verdict(0.0, "its generator makes images that are no numbers")
+            for place, site in enumerate(case.sites)
+            if place not in sound
+        }
+        if sound:
+            found, memory = self._judged(case, means, lengths, sound)
+            return Judgement(verdicts | found, updates, memory)
+        return Judgement(verdicts, updates, case.memory)
+
+    def _judged(
+        self, case: Case, means: FloatArray, lengths: list[float], sound: Sequence[int]
+    ) -> tuple[dict[str, Verdict], Tensors]:
+        """Return a verdict on each site whose images are numbers, and what to remember."""
+        most, sites = median_of(lengths), [case.sites[place] for place in sound]
+        walk = self._walk(case, means[sound], sites)
         verdicts, memory = {}, dict(case.memory)
-        for place, (site, length) in enumerate(zip(case.sites, lengths, strict=True)):
+        for place, (site, length) in enumerate(zip(sites, [lengths[at] for at in sound], strict=True)):
             log, out = self._weighed(case, site, walk.excess[place])
             memory |= {
-                _key(site, _WAY): walk.ways[place],
+                _key(site, _WAY): walk.ways[place].astype(np.float32),
                 _key(site, _LOG): np.array(log, np.float64),
                 _key(site, _OUT): np.array(float(out), np.float64),
             }
             verdicts[site] = self._verdict(log, out, walk, place, bounded(length, most))
-        return Judgement(verdicts, updates, memory)
+        return verdicts, memory
 
-    def _walk(self, case: Case, updates: Sequence[Update]) -> _Walk:
+    def _means(self, case: Case, updates: Sequence[Update]) -> FloatArray:
+        """Return float64 ``(K, C, F)``: the mean image of each class that each site's generator makes."""
+        made = [_probe(case).made(update.tensors, self.images) for update in updates]
+        return np.array([[one.of(label).mean(axis=0) for label in np.unique(one.labels)] for one in made], np.float64)
+
+    def _walk(self, case: Case, means: FloatArray, sites: Sequence[str]) -> _Walk:
         """Return where the sites' images move in this round, and how far they go on where they went before."""
-        probe = case.probe
-        if probe is None:
-            raise ValueError("generator_e_detector needs images of the coordinator's own")
-        real = probe.real()
+        real = _probe(case).real()
         whitening = Whitening.of(real.images, real.labels)
-        shifts = _shifts([probe.made(update.tensors, self.images) for update in updates])
-        ways = np.array([case.memory.get(_key(site, _WAY), np.zeros_like(shifts[0])) for site in case.sites])
+        shifts = means - np.median(means, axis=0)
+        ways = np.array([case.memory.get(_key(site, _WAY), np.zeros_like(shifts[0])) for site in sites])
         whitened = whitening.applied(shifts)
         sizes = _root(shifts, whitened)
         far = _root(ways, whitening.applied(ways)) * float(np.median(sizes))
@@ -160,10 +182,10 @@ def _root(vectors: FloatArray, whitened: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.maximum(np.einsum("kcf,kcf->k", vectors, whitened), 0.0)))
 
 
-def _shifts(made: Sequence[Samples]) -> FloatArray:
-    """Return float64 ``(K, C, F)``: what each site's mean image of each class differs by from the sites' median."""
-    means = np.array([[each.of(label).mean(axis=0) for label in np.unique(each.labels)] for each in made], np.float64)
-    return np.asarray(means - np.median(means, axis=0))
+def _probe(case: Case) -> Probe:
+    if case.probe is None:
+        raise ValueError("generator_e_detector needs images of the coordinator's own")
+    return case.probe
 
 
 def _key(site: str, what: str) -> str:

@@ -111,6 +111,33 @@ def test_what_is_reported_changes_nothing_and_long_updates_are_shortened() -> No
     assert norm(updates[7].tensors) == pytest.approx(np.median([norm(each.tensors) for each in loud]), rel=1e-5)
 
 
+class BrokenProbe(ImageProbe):
+    """One site's generator makes no numbers."""
+
+    def made(self, change: Tensors, count: int) -> Samples:
+        found = super().made(change, count)
+        broken = change["net/b"][0] > 50
+        return Samples(np.full_like(found.images, np.nan), found.labels) if broken else found
+
+
+def test_images_that_are_no_numbers_leave_their_site_out_and_blind_nobody() -> None:
+    memory: Tensors = {}
+    for index, updates in enumerate(rounds_of(6, {4: MARK})):
+        shift = np.zeros(PLACES)
+        shift[-7] = 100
+        broken = [sent(0, shift), *updates[1:]]
+        screen, probe = GeneratorEDetector(), BrokenProbe()
+        # What is sent is as long as what the others send, and is not shortened.
+        long = [replace(each, tensors={**each.tensors, "net/a": each.tensors["net/a"] + 30}) for each in broken]
+        found = screen.judge(replace(case(long, memory, index), probe=probe))
+        memory = found.memory
+        assert found.verdicts["site-0"].reason == "its generator makes images that are no numbers"
+        assert np.isfinite(list(found.verdicts["site-1"].evidence.values())).all()
+    assert left_out(found) == {"site-0", "site-4"}
+    alone = [sent(site, shift) for site in range(3)]
+    assert len(left_out(screen.judge(replace(case(alone), probe=probe)))) == 3
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"false_alarms": 1.0}, {"bet": 0.0}, {"allowance": -0.1}, {"fluctuation": 0.0}, {"fade": 1.1}, {"images": 1}],

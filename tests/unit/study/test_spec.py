@@ -190,7 +190,7 @@ def with_default(where: str, key: str, name: str) -> dict[str, Any]:
     table = around.get(where, {where: {key: name}})
     if name in ("label_flip", "trigger"):
         table["attack"][0]["target"] = "a class"
-    if name in ("dcgan", "style_gan", "fedgan", "synthesis", "image_trigger"):
+    if name in ("dcgan", "style_gan", "fedgan", "synthesis", "image_trigger", "generator_e_detector"):
         table = {**table, **{other: value for other, value in SYNTHESIS.items() if other != where}}
     if name == "diffusion":
         table["task"] = {"name": "synthesis"}
