@@ -74,18 +74,20 @@ def scaled(sites: tuple[str, ...], times: float = 3.0) -> dict[str, Any]:
 
 
 HARM: dict[str, tuple[dict[str, Any], float]] = {
-    "white, 2 px": ({"size_px": 2}, 3.0),
-    "white, 4 px": ({}, 3.0),
-    "white, 6 px": ({"size_px": 6}, 3.0),
     "white, 4 px, x1": ({}, 1.0),
-    "white, 4 px, x5": ({}, 5.0),
+    "white, 2 px": ({"size_px": 2}, 3.0),
+    "white, 6 px": ({"size_px": 6}, 3.0),
+    "noise, 4 px": ({"pattern": "noise"}, 3.0),
     "white, 4 px, half marked": ({"share": 0.5}, 3.0),
     "white, 4 px, blended .5": ({"opacity": 0.5}, 3.0),
-    "noise, 4 px": ({"pattern": "noise"}, 3.0),
+    "white, 4 px, x5": ({}, 5.0),
     "sinusoid, 4 px": ({"pattern": "sinusoid"}, 3.0),
     "low frequency .3": ({"pattern": "low_frequency", "opacity": 0.3}, 3.0),
 }
-"""Name -> how the mark differs from `MARK`, and the length of the update; one of four sites attacks, under the mean."""
+"""Name -> how the mark differs from `MARK`, and the length of the update; one of four sites attacks, under the mean.
+
+Beside them stands the table's own row, a white mark of 4 pixels, times three.
+"""
 
 
 def attacks(by: str) -> dict[str, list[dict[str, Any]]]:

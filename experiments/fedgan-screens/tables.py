@@ -45,9 +45,7 @@ def main() -> None:
     lines = [_read(line) for line in (out / "runs.jsonl").read_text().splitlines()]
     in_table = [line for line in lines if line["seed"] in SEEDS]
     quiet = [line for line in lines if line["attack"] == "benign" and line["defence"] == OURS]
-    cells = [
-        _cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in NAMES
-    ]
+    cells = [_cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in NAMES]
     found = {
         "seeds": SEEDS,
         "starts": json.loads((out / "starts.json").read_text()),
@@ -57,7 +55,7 @@ def main() -> None:
         ],
         "against_best": _against_best(in_table),
         "false_flags": {"pooled": flagged(quiet), **{by: flagged(_of(quiet, dealt=by)) for by in DEALT}},
-        "harm": [_cell(in_table, "iid, 4", name, PLAIN) for name in HARM],
+        "harm": [_cell(in_table, "iid, 4", name, PLAIN) for name in ("benign", "x3", *HARM)],
         "cpu_s": round(sum(line.get("cpu_s", 0.0) for line in lines)),
         "runs": len(lines),
     }
