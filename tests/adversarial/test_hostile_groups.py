@@ -17,6 +17,7 @@ from hostile import Ward, weighted
 from wardround.core.codec import Message
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
+from wardround.rounds.groups import Company
 from wardround.rounds.outlet import Encoded, Outlet
 
 ALBA, BRNO, CORK, DIJON, EVORA, FARO = NAMES
@@ -58,7 +59,7 @@ def test_a_group_of_one_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_larger_group_is_opened_down_to_the_size_of_the_plan_and_no_further(tmp_path: Path) -> None:
-    """Masks alone would let two of five go: the plan says that sums have three or more."""
+    """Masks alone would open a sum of two of three: the plan says that sums have three or more."""
     made = ward(tmp_path, size=3)
     group = group_of(made, ALBA)
     assert len(group) == 3
@@ -77,6 +78,17 @@ def test_whom_the_plan_does_not_deal_together_is_not_summed_together(tmp_path: P
     stranger = next(site for site in NAMES if site not in group_of(made, ALBA))
     for asked in (tuple(sorted((ALBA, stranger))), NAMES):
         assert "the plan deals" in made.refusal(ALBA, "offer", offer(asked))
+
+
+def test_if_sites_did_not_deal_for_themselves_a_coordinator_would_pair_whom_it_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: with one site on its side it would pair that one with each other site in turn, and read them all."""
+    monkeypatch.setattr(Company, "require", lambda *_: None)
+    made = ward(tmp_path)
+    stranger = next(site for site in NAMES if site not in group_of(made, ALBA))
+    pair = tuple(sorted((ALBA, stranger)))
+    np.testing.assert_array_equal(made.opened(pair), weighted(made, pair))
 
 
 def test_sites_that_are_told_of_other_cohorts_do_not_meet(tmp_path: Path) -> None:
