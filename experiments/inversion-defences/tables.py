@@ -118,8 +118,8 @@ def _ten_updates(out: Path) -> list[str]:
         f"## Ten rounds of the same image: defences on updates, {HAM}",
         "",
         "One search has to explain all ten updates, each at that round's weights; it is a quarter as long as that on "
-        "one round, and the better of the two counts for each image. The attacker knows the defence, and leaves out what "
-        "it set to zero.",
+        "one round, and the better of the two counts for each image. The attacker knows the defence, and leaves out "
+        "what it set to zero.",
         "",
         "| defence | one round, dB, SSIM | ten rounds | picked out |",
         "|---|---|---|---|",
