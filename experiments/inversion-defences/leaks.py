@@ -41,12 +41,17 @@ def raw(rows: Rows) -> np.ndarray:
     return np.array([row["raw"] for row in rows])
 
 
-def attacked(out: Path, data: str, name: str, rounds: int = 1, attacks: Sequence[str] = ATTACKS) -> Left | None:
-    """Return what the attacks on a site's real updates left; ``None`` if none was run, or not the one that knows."""
-    paths = [path_of(out, data, name, attack, rounds) for attack in attacks]
-    found = [json.loads(path.read_text()) for path in paths if path.exists()]
+def attacked(out: Path, data: str, name: str, rounds: int = 1) -> Left | None:
+    """Return what the attacks on a site's real updates left; ``None`` if none was run, or not the one that knows.
+
+    Who watches for several `rounds` may also look at the first alone.
+    """
     knows = path_of(out, data, name, "idlg-nonzero", rounds)
-    if not found or (len(attacks) > 1 and name.startswith(ZEROS) and not knows.exists()):
+    if rounds > 1 and not knows.exists():
+        return None
+    paths = [path_of(out, data, name, attack, number) for attack in ATTACKS for number in {1, rounds}]
+    found = [json.loads(path.read_text()) for path in paths if path.exists()]
+    if not found or (name.startswith(ZEROS) and not knows.exists()):
         return None
     scores = [[one["scores"] for one in rows] for rows in found]
     firsts = np.any([[one["rank"] == 1 for one in rows] for rows in found], 0)
