@@ -108,7 +108,7 @@ def draw(found: Mapping[str, Lines], levels: Sequence[int], path: Path) -> None:
 
     names = [name for name in TITLES if any(row["set"] == name for row in found["rows"])]
     size = (5.5 * len(names), 9)
-    figure, axes = pyplot.subplots(3, len(names), figsize=size, squeeze=False, sharex="col", sharey="row")
+    figure, axes = pyplot.subplots(3, len(names), figsize=size, squeeze=False, sharex="col")
     for column, name in enumerate(names):
         rows = [row for row in found["rows"] if row["set"] == name]
         scores, *below = axes[:, column]
@@ -128,8 +128,9 @@ def draw(found: Mapping[str, Lines], levels: Sequence[int], path: Path) -> None:
         axes[:, 0], ("AUC, test", "gain over real alone, test", "the same, validation"), strict=True
     ):
         axis.set_ylabel(words)
-    axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=2 * len(names), fontsize=8)
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
 
