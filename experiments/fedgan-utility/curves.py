@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fedgan-vanilla"))
 from seeds import interval
 
 NONE = "none"
+LEAST_SEEDS = 3
 WORDS = {
     NONE: "real images alone",
     "federated": "with federated ones",
@@ -36,10 +37,10 @@ def written(found: Mapping[str, Lines], levels: Sequence[int]) -> str:
             continue
         heads = [f"{each} of each class" if each else "all" for each in levels]
         page += [f"## {title}", ""]
-        for what, cell in (("AUC", _mean), ("gain over real images alone", _gain)):
+        for what, key, cell in TABLES:
             page += [f"| {what} | seeds | {' | '.join(heads)} |", "|---" * (len(levels) + 2) + "|"]
             for source, words in WORDS.items():
-                cells = [cell(rows, each, source) for each in levels]
+                cells = [cell(rows, each, source, key) for each in levels]
                 if any(cells):
                     seeds = len({row["seed"] for row in rows if row["source"] == source})
                     page.append(f"| {words} | {seeds} | {' | '.join(cells)} |")
@@ -57,17 +58,28 @@ def _by_seed(rows: Lines, each: int, source: str, key: str = "auc") -> dict[int,
     return {row["seed"]: row[key] for row in rows if row["each"] == each and row["source"] == source}
 
 
-def _mean(rows: Lines, each: int, source: str) -> str:
-    scores = list(_by_seed(rows, each, source).values())
+def _mean(rows: Lines, each: int, source: str, key: str) -> str:
+    scores = list(_by_seed(rows, each, source, key).values())
     return f"{interval(scores)[0]:.3f}" if scores else ""
 
 
-def _gain(rows: Lines, each: int, source: str) -> str:
-    changes = pairs(rows, each, source) if source != NONE else []
-    if len(changes) < 2:
+def _gain(rows: Lines, each: int, source: str, key: str) -> str:
+    changes = pairs(rows, each, source, key) if source != NONE else []
+    if not changes:
         return ""
-    mean, low, high = interval(changes)
-    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" + (" **" if low > 0 else " *" if high < 0 else "")
+    mean, *ends = interval(changes)
+    if len(changes) < LEAST_SEEDS:
+        return f"{mean:+.3f}"
+    low, high = ends
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" + (" **more**" if low > 0 else " **less**" if high < 0 else "")
+
+
+TABLES = (
+    ("AUC, test", "auc", _mean),
+    ("gain over real images alone, test", "auc", _gain),
+    ("AUC, validation", "auc_val", _mean),
+    ("gain over real images alone, validation", "auc_val", _gain),
+)
 
 
 def _copies(copies: Lines) -> list[str]:
@@ -95,29 +107,38 @@ def draw(found: Mapping[str, Lines], levels: Sequence[int], path: Path) -> None:
     from matplotlib import pyplot
 
     names = [name for name in TITLES if any(row["set"] == name for row in found["rows"])]
-    figure, axes = pyplot.subplots(2, len(names), figsize=(5.5 * len(names), 6.5), squeeze=False, sharex="col")
-    ticks = range(len(levels))
+    size = (5.5 * len(names), 9)
+    figure, axes = pyplot.subplots(3, len(names), figsize=size, squeeze=False, sharex="col")
     for column, name in enumerate(names):
         rows = [row for row in found["rows"] if row["set"] == name]
-        above, below = axes[0, column], axes[1, column]
+        scores, *below = axes[:, column]
         for place, source in enumerate(WORDS):
-            there = [tick for tick in ticks if _by_seed(rows, levels[tick], source)]
+            there = [tick for tick, each in enumerate(levels) if _by_seed(rows, each, source)]
             means = [interval(list(_by_seed(rows, levels[tick], source).values()))[0] for tick in there]
-            above.plot(there, means, marker="o", label=WORDS[source], color=f"C{place}")
-            gains = [(tick, pairs(rows, levels[tick], source)) for tick in there if source != NONE]
-            ends = [(tick, interval(gain)) for tick, gain in gains if len(gain) > 1]
-            shifted = [tick + 0.12 * (place - 2.5) for tick, _ in ends]
-            centres = [end[0] for _, end in ends]
-            spread = [[end[0] - end[1] for _, end in ends], [end[2] - end[0] for _, end in ends]]
-            if ends:
-                below.errorbar(shifted, centres, spread, fmt="o", capsize=3, color=f"C{place}")
-        above.set_title(TITLES[name])
-        above.set_ylabel("AUC")
-        below.axhline(0, color="grey", linewidth=0.8)
-        below.set_ylabel("gain over real images alone")
-        below.set_xticks(list(ticks), [str(each) if each else "all" for each in levels])
-        below.set_xlabel("real images of each class")
-    axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+            scores.plot(there, means, marker="o", label=WORDS[source], color=f"C{place}")
+            for axis, key in zip(below, ("auc", "auc_val"), strict=True):
+                for tick in there if source != NONE else ():
+                    _gain_drawn(axis, tick + 0.12 * (place - 2.5), pairs(rows, levels[tick], source, key), f"C{place}")
+        scores.set_title(TITLES[name], fontsize=10)
+        for axis in below:
+            axis.axhline(0, color="grey", linewidth=0.8)
+        below[-1].set_xticks(range(len(levels)), [str(each) if each else "all" for each in levels])
+        below[-1].set_xlabel("real images of each class")
+    for axis, words in zip(
+        axes[:, 0], ("AUC, test", "gain over real alone, test", "the same, validation"), strict=True
+    ):
+        axis.set_ylabel(words)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=2 * len(names), fontsize=8)
+    figure.savefig(path, dpi=100)
     pyplot.close(figure)
+
+
+def _gain_drawn(axis: Any, place: float, changes: Sequence[float], colour: str) -> None:
+    """Draw a mean with its interval, or each seed by itself where there are too few for one."""
+    if len(changes) < LEAST_SEEDS:
+        axis.plot([place] * len(changes), changes, "x", color=colour)
+        return
+    mean, low, high = interval(list(changes))
+    axis.errorbar([place], [mean], [[mean - low], [high - mean]], fmt="o", capsize=3, color=colour)
