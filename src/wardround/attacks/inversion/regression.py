@@ -45,7 +45,8 @@ class Ridge:
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs ``(N, M)`` for inputs ``(N, D)``."""
-        return (inputs - self._centre) @ self._examples.T @ self._dual + self._mean
+        outputs: torch.Tensor = (inputs - self._centre) @ self._examples.T @ self._dual + self._mean
+        return outputs
 
 
 def _shrunk(values: torch.Tensor, penalty: float) -> torch.Tensor:
