@@ -45,7 +45,7 @@ def settings() -> dict[str, Setting]:
     features = dataclasses.replace(four, attack="feature-inversion", steps=500)
     made = {
         "round 0": Setting(VICTIM, four, whole),
-        "after 5 rounds": Setting(VICTIM, dataclasses.replace(four, after=5), whole),
+        "after 5 rounds": Setting(VICTIM, dataclasses.replace(four, after=5)),
         "LeNet": Setting(_model(LeNet()), four),
         "averaging network (small_cnn)": Setting(_model(SmallCnn(dropout=0.0)), four),
         "PneumoniaMNIST": Setting(_iid(_data(MedMnist()), 4), four),
