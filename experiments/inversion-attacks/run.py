@@ -100,6 +100,7 @@ def _row(name: str, number: int, leak: dict[str, Any], seconds: float) -> dict[s
         "coarse_ms_ssim": coarse.get("ms_ssim"),
         "seconds": seconds,
     }
+    # Some results are older than MS-SSIM.
     rounded = {key: "" if value is None else round(value, 3) for key, value in values.items()}
     return {"row": name, "image": number, **rounded, "clean_up": leak["clean_up"], **{key: leak[key] for key in PLACE}}
 
@@ -127,8 +128,8 @@ def _imprinted(data: Path) -> Iterator[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]], out: Path) -> str:
-    header = ("attack", "images", "rebuilt", "median dB", "median SSIM", "above mean image", "above quarter-size copy")
-    header += ("rank 1", "s an update")
+    header = ("attack", "images", "rebuilt", "median dB", "median SSIM", "median MS-SSIM")
+    header += ("above mean image", "above quarter-size copy", "rank 1", "s an update")
     lines = [
         "# What an update gives away",
         "",
@@ -143,7 +144,7 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
         rebuilt = sum(_is_rebuilt(row) for row in these)
         lines.append(
             f"| {name} | {len(these)} | {rebuilt} | {median(row['best_db'] for row in these):.1f} "
-            f"| {median(row['best_ssim'] for row in these):.3f} "
+            f"| {median(row['best_ssim'] for row in these):.3f} | {_ms_ssim(these)} "
             f"| {sum(row['best_db'] > row['mean_db'] for row in these)} "
             f"| {sum(row['best_db'] > row['coarse_db'] for row in these)} "
             f"| {sum(row['rank'] == 1 for row in these)} | {np.mean([row['seconds'] for row in these]):.3g} |"
@@ -151,6 +152,11 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
     lines += ["", *(_gate(name, rows) for name in MAIN), ""]
     seconds = [float(path.read_text()) for path in out.glob("*/*/cpu_seconds")]
     return "\n".join([*lines, f"{sum(seconds) / 3600:.2f} CPU-hours.", ""])
+
+
+def _ms_ssim(rows: list[dict[str, Any]]) -> str:
+    found = [row["best_ms_ssim"] for row in rows]
+    return "–" if "" in found else f"{median(found):.3f}"
 
 
 def _gate(name: str, rows: list[dict[str, Any]]) -> str:

@@ -38,7 +38,8 @@ def attack(
     and nothing else. Its reconstructions are compared with the images behind the updates. The folder holds attack.json,
     and leakage.html, a page with pictures where the images are published. The last line printed is the page.
 
-    Each line is one update. An attack that is stopped goes on after the last of them with --resume.
+    Each line is one update; an attack that is stopped goes on after the last of them with --resume. idlg is the
+    strongest on one image in a smooth network, feature-inversion on a few at once.
 
     With masks or encryption whose sum the coordinator opens, the sum is attacked.
     """

@@ -77,7 +77,7 @@ class FeatureInversion:
 def _decoder(body: _Body, public: torch.Tensor) -> Ridge:
     shown = torch.cat([public, public.flip(3)])
     with torch.no_grad():
-        features = torch.cat([body.features(block) for block in shown.split(BLOCK)])
+        features = torch.cat([body.features(block) for block in torch.split(shown, BLOCK)])
     return Ridge(features, shown.flatten(1))
 
 

@@ -67,7 +67,8 @@ class LearnedInversion:
         generator = torch.Generator().manual_seed(seed)
         updates: list[torch.Tensor] = []
         batches: list[torch.Tensor] = []
-        for rows in _deals(len(public), len(classes), self.budget.steps, generator).split(BLOCK):
+        deals = _deals(len(public), len(classes), self.budget.steps, generator)
+        for rows in torch.split(deals, BLOCK):
             group = public[rows]
             updates.append(matching.implied_each(group, classes))
             batches.append(group.flatten(1))

@@ -31,7 +31,7 @@ class Ridge:
         values, vectors = torch.linalg.eigh((self._examples @ self._examples.T).double())
         turned = vectors.T @ (outputs - self._mean).double()
         judged = turned[:, :: -(-turned.shape[1] // JUDGED)]
-        self.error = float("inf")
+        self.penalty, self.error = PENALTIES[-1], float("inf")
         for penalty in PENALTIES:
             shrunk = _shrunk(values, penalty)
             # Of example k: its dual weight over the k-th diagonal element (Golub, Heath & Wahba 1979). Directions
@@ -45,7 +45,8 @@ class Ridge:
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs ``(N, M)`` for inputs ``(N, D)``."""
-        return (inputs - self._centre) @ self._examples.T @ self._dual + self._mean
+        outputs: torch.Tensor = (inputs - self._centre) @ self._examples.T @ self._dual + self._mean
+        return outputs
 
 
 def _shrunk(values: torch.Tensor, penalty: float) -> torch.Tensor:
