@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker import Combiner, View
-from wardround.core.geometry import clipped, norm
+from wardround.core.geometry import clipped, norm, robust_deviation
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
@@ -119,7 +119,7 @@ class EDetector:
         found: list[dict[str, float]] = [{} for _ in measured]
         for name in measured[0] if measured else ():
             sizes = np.array([harms[name].size for harms in measured])
-            excess, spread = sizes - np.median(sizes), _spread(sizes)
+            excess, spread = sizes - np.median(sizes), robust_deviation(sizes)
             for mine, value, harms in zip(found, excess, measured, strict=True):
                 z = value / math.hypot(spread, harms[name].deviation, self.fluctuation)
                 mine[name] = max(-self.most, min(z, self.most))
@@ -133,7 +133,7 @@ class EDetector:
             rounds = np.array([value[_ROUNDS] for value in known])
             means = np.array([value[_SUM] for value in known]) / np.maximum(rounds, 1)
             heard = float(np.median(rounds))
-            lasting = (_FIRST_ROUNDS + heard * _spread(means)) / (_FIRST_ROUNDS + heard)
+            lasting = (_FIRST_ROUNDS + heard * robust_deviation(means)) / (_FIRST_ROUNDS + heard)
             found[name] = self.allowance + self.unlike * lasting
         return found
 
@@ -153,11 +153,6 @@ class EDetector:
             f"the evidence that it spoils {worst} is {math.exp(total):.3g} to 1 (excess now {far[worst]:.1f} spreads)"
         )
         return Verdict(0.0, reason, evidence)
-
-
-def _spread(values: np.ndarray) -> float:
-    """Return the standard deviation that normal numbers with this median absolute deviation have."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
 def _mean_evidence(logs: Sequence[float]) -> float:
