@@ -31,6 +31,8 @@ Lines = list[dict[str, Any]]
 COLUMNS = {"alpha": "α", "marked": "marked", "corner_distance": "corner distance", "distance": "distance"}
 PRIMARY = ("alpha", "distance", "false_flags")
 MOST_ALPHA, MOST_RATIO, MOST_FLAGS = 0.03, 1.25, 0.01
+SAID = {"benign": "no attack", "x3": "white, 4 px (x3)"}
+"""Rows of the table that also stand among marks."""
 TABLE = ("benign", "plain", "x3", "x3, one", *UNSEEN)
 LIED_TO = {name: f"{name}, lied to" for name in BELIEVE_LOSSES}
 NAMES = (*defences(1), *LIED_TO.values(), ORACLE)
@@ -55,13 +57,17 @@ def main() -> None:
         ],
         "against_best": _against_best(in_table),
         "false_flags": {"pooled": flagged(quiet), **{by: flagged(_of(quiet, dealt=by)) for by in DEALT}},
-        "harm": [_cell(in_table, "iid, 4", name, PLAIN) for name in ("benign", "x3", *HARM)],
+        "harm": [
+            {**cell, "attack": SAID.get(name, name)}
+            for name in (*SAID, *HARM)
+            if (cell := _cell(in_table, "iid, 4", name, PLAIN))
+        ],
         "cpu_s": round(sum(line.get("cpu_s", 0.0) for line in lines)),
         "runs": len(lines),
     }
     (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (HERE / "results.md").write_text(_markdown(found))
-    draw_harm([cell for cell in found["harm"] if cell], HERE / "harm.png")
+    draw_harm(found["harm"], HERE / "harm.png")
     print(_markdown(found))
 
 
@@ -231,7 +237,7 @@ def _quiet(found: Mapping[str, Any]) -> str:
 
 
 def _harmed(found: Mapping[str, Any]) -> str:
-    rows = [[cell["attack"], *(told(cell[name]) for name in COLUMNS)] for cell in found["harm"] if cell]
+    rows = [[cell["attack"], *(told(cell[name]) for name in COLUMNS)] for cell in found["harm"]]
     return "\n## Harm under the mean, one of four equal sites attacks\n\n" + _rows(["mark", *COLUMNS.values()], rows)
 
 

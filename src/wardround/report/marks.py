@@ -66,7 +66,9 @@ def departure_panel(run: Path) -> Panel:
     title = "Where synthetic images depart from real ones"
     path = run / DEPARTURE_FILE
     if not path.is_file():
-        return Panel(title, "This run folder holds no map of it: the images are not published, or it is of an older version.")
+        return Panel(
+            title, "This run folder holds no map of it: the images are not published, or it is of an older version."
+        )
     shift = _departure(path)
     row, column = np.unravel_index(int(np.abs(shift).argmax()), shift.shape)
     alt = (
