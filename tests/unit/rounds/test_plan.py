@@ -24,6 +24,7 @@ from wardround.privacy import Privacy
 from wardround.protect.clip import Clip
 from wardround.protect.pipeline import STAGES, Pipeline
 from wardround.rounds.evaluation import Evaluation
+from wardround.rounds.groups import Groups
 from wardround.rounds.plan import Plan
 from wardround.rounds.split.rules import SplitRules
 from wardround.screen import SCREENS
@@ -112,6 +113,7 @@ OTHER: dict[str, Any] = {
     "twin_rate": 0.01,
     "attacks": (Lie(sites=("west",)),),
     "probe": ProbeShare(),
+    "groups": Groups(),
 }
 OTHER_OF: dict[tuple[str, str], Any] = {
     ("SplitFedV1", "personal"): "norms",
@@ -130,6 +132,7 @@ OTHER_OF: dict[tuple[str, str], Any] = {
     ("CalibratedFedDetect", "warm_up"): 4,
     ("CalibratedFedDetect", "decay"): 0.25,
     ("EDetector", "false_alarms"): 0.01,
+    ("GroupEvidence", "false_alarms"): 0.01,
     ("ProbeShare", "share"): 0.2,
     ("LabelFlip", "share"): 0.25,
     ("Trigger", "share"): 0.25,
@@ -190,6 +193,7 @@ def variants() -> Iterator[Plan]:
     yield BASE
     yield dataclasses.replace(BASE, privacy=CLAIM)
     yield dataclasses.replace(BASE, start=START)
+    yield dataclasses.replace(BASE, groups=Groups(3))
     for stage in STAGES.values():
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
@@ -257,8 +261,9 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    # Beside them: with a claim, with weights to start from, with a probe; four of other tasks; attacks; defences.
-    assert len(digests) == count - 5 - 1 + 3 + 4 + len(POISONS) + len(DEFENCES)
+    # Beside them: with a claim, with weights to start from, with a probe, in groups; four of other tasks; attacks;
+    # defences.
+    assert len(digests) == count - 5 - 1 + 4 + 4 + len(POISONS) + len(DEFENCES)
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:
