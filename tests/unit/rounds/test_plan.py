@@ -203,6 +203,7 @@ def variants() -> Iterator[Plan]:
     yield BASE
     yield dataclasses.replace(BASE, privacy=CLAIM)
     yield dataclasses.replace(BASE, start=START)
+    yield dataclasses.replace(BASE, groups=Groups(3))
     for stage in STAGES.values():
         yield dataclasses.replace(BASE, pipeline=Pipeline((stage(),)))
     for screen in SCREENS.values():
@@ -268,8 +269,9 @@ def test_every_component_has_a_digest_of_its_own() -> None:
     count = sum(map(len, (MODELS, ALGORITHMS, SERVERS, AGGREGATORS, SOURCES, INTENSITIES, RULES, STAGES, SCREENS)))
     # The defaults of six registries are the one base plan (of which the width is not the default), and the default
     # intensity is that of the manifest among the sources.
-    # Beside them: with a claim, with weights to start from, with a probe; four of other tasks; attacks; defences.
-    assert len(digests) == count - 5 - 1 + 3 + 4 + len(POISONS) + len(DEFENCES)
+    # Beside them: with a claim, with weights to start from, with a probe, in groups; four of other tasks; attacks;
+    # defences.
+    assert len(digests) == count - 5 - 1 + 4 + 4 + len(POISONS) + len(DEFENCES)
 
 
 def test_equal_plans_have_equal_digests_whichever_way_they_came() -> None:
