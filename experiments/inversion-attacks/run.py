@@ -13,7 +13,6 @@ import csv
 import dataclasses
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -53,10 +52,9 @@ def main() -> None:
             folder = _folder(out, name, seed)
             if (folder / RESULT_FILE).exists():
                 continue
-            shutil.rmtree(folder, ignore_errors=True)
             began = time.process_time()
             plan = dataclasses.replace(setting.plan, seed=seed)
-            attack(plan, setting.assault, folder, data, workers=0)
+            attack(plan, setting.assault, folder, data, workers=0, resume=folder.exists())
             (folder / "cpu_seconds").write_text(f"{time.process_time() - began:.0f}\n")
             print(f"{name}, seed {seed}", flush=True)
     rows = list(_rows(out)) + list(_imprinted(data))
@@ -145,7 +143,8 @@ def _table(rows: list[dict[str, Any]], out: Path) -> str:
         these = [row for row in rows if row["row"] == name]
         rebuilt = sum(_is_rebuilt(row) for row in these)
         lines.append(
-            f"| {name}{_share_of_seeds(out, name)} | {len(these)} | {rebuilt} | {median(row['best_db'] for row in these):.1f} "
+            f"| {name}{_share_of_seeds(out, name)} | {len(these)} | {rebuilt} "
+            f"| {median(row['best_db'] for row in these):.1f} "
             f"| {median(row['best_ssim'] for row in these):.3f} | {_ms_ssim(these)} "
             f"| {sum(row['best_db'] > row['mean_db'] for row in these)} "
             f"| {sum(row['best_db'] > row['coarse_db'] for row in these)} "
