@@ -45,7 +45,7 @@ def settings() -> dict[str, Setting]:
     features = dataclasses.replace(four, attack="feature-inversion", steps=500)
     made = {
         "round 0": Setting(VICTIM, four, whole),
-        "after 5 rounds": Setting(VICTIM, dataclasses.replace(four, after=5)),
+        "after 5 rounds": Setting(VICTIM, dataclasses.replace(four, after=5), whole),
         "LeNet": Setting(_model(LeNet()), four),
         "averaging network (small_cnn)": Setting(_model(SmallCnn(dropout=0.0)), four),
         "PneumoniaMNIST": Setting(_iid(_data(MedMnist()), 4), four),
@@ -54,7 +54,7 @@ def settings() -> dict[str, Setting]:
         "GradInversion": Setting(VICTIM, dataclasses.replace(four, attack="grad-inversion", steps=2000)),
         "latent prior": Setting(VICTIM, dataclasses.replace(four, attack="latent-prior")),
         "learned inversion": Setting(VICTIM, learned),
-        "feature inversion": Setting(VICTIM, features, seeds=(7,)),
+        "feature inversion": Setting(VICTIM, features),
         "two local steps": Setting(_two_steps(), dataclasses.replace(four, images=0, updates=2), seeds=(7,)),
         "two local steps, learned inversion": Setting(_two_steps(), dataclasses.replace(learned, images=0), seeds=(7,)),
         "batch of 4": Setting(VICTIM, dataclasses.replace(four, images=4, updates=1), seeds=(7,)),
