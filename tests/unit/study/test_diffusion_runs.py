@@ -145,3 +145,10 @@ def test_images_follow_from_the_noise_whatever_drew_before() -> None:
     assert np.array_equal(first, TASK.draw(network, labels, np.random.default_rng(2)))
     longer = dataclasses.replace(TASK, model=dataclasses.replace(TASK.model, steps=9))
     assert not np.array_equal(first, longer.draw(longer.build(1), labels, np.random.default_rng(2)))
+
+
+@pytest.mark.parametrize("screen", ["generator_e_detector", "fltrust"])
+def test_screens_with_images_of_their_own_judge_it_as_any_generator(tmp_path: Path, screen: str) -> None:
+    plan = parse({**TABLE, "probe": {"share": 0.1}, "screen": [{"name": screen}]})
+    folder = RunFolder(train(plan, tmp_path / "probed", workers=0))
+    assert all(set(record.judged) == set(record.cohort) for record in folder.records())
