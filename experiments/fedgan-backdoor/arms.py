@@ -32,12 +32,14 @@ class Arm:
         attacks: ``[[attack]]`` tables.
         screens: ``[[screen]]`` tables.
         aggregator: ``[aggregator]`` table.
+        probe: share of the images that the coordinator has for itself; 0 for none.
         few: whether it is run with the first seed alone.
     """
 
     attacks: tuple[dict[str, Any], ...] = ()
     screens: tuple[dict[str, Any], ...] = ()
     aggregator: dict[str, Any] | None = None
+    probe: float = 0.0
     few: bool = False
 
 
@@ -50,6 +52,7 @@ MEDIAN, GEOMETRIC = {"name": "median"}, {"name": "geometric_median"}
 ARMS: dict[str, Arm] = {
     "clean": Arm(),
     "x3": Arm(TIMES_3),
+    "x3 generator e-detector": Arm(TIMES_3, ({"name": "generator_e_detector"},), probe=0.05),
     "plain": Arm(PLAIN),
     "x3 calibrated": Arm(TIMES_3, CALIBRATED),
     "x3 released": Arm(TIMES_3, RELEASED),

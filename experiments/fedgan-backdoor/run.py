@@ -45,6 +45,8 @@ def plan_for(name: str, seed: int) -> Plan:
     changes: dict[str, Any] = {"attack": list(arm.attacks), "screen": list(arm.screens)}
     if arm.aggregator is not None:
         changes["aggregator"] = arm.aggregator
+    if arm.probe:
+        changes["probe"] = {"share": arm.probe}
     return plan_of("pneumonia.toml", **changes, seed=seed, name=folder_name(name))
 
 
