@@ -82,7 +82,7 @@ def _bar(folder: Path, data: str, rms: float) -> list[str]:
 
 def _favourite(rows: Rows) -> str:
     names = [max(row, key=lambda one: row[one][0]) for row in rows]
-    return max(set(names), key=names.count)
+    return max(sorted(set(names)), key=names.count)
 
 
 def _write_images(found: dict[str, Rows]) -> None:
