@@ -100,6 +100,8 @@ def table() -> Iterator[Row]:
             ("real", ["x3"], OTHERS),
             ("iid, 20", ["x3", "benign"], (PLAIN, OURS)),
             ("iid, 20", ["x3"], (ORACLE,)),
+            ("dirichlet", ["benign"], (PLAIN, OURS)),
+            ("dirichlet", ["x3"], ("clip norms", "median", "mixing, median", "FLTrust", "FLAME")),
         ]
     )
 

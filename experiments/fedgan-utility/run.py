@@ -56,13 +56,11 @@ class Generator:
         arm: one of `plans`.
         changes: to its plan.
         called: name of its runs; empty takes the arm's.
-        few: whether only the first seed has it.
     """
 
     arm: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     called: str = ""
-    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +87,7 @@ SETS = {
             "federated": Generator("pneumonia"),
             "central": Generator("pneumonia-central"),
             "attacked": Generator("pneumonia", {"attack": TIMES_3, "screen": []}, "backdoor-x3"),
-            "defended": Generator(
-                "pneumonia", {"attack": TIMES_3, "screen": DETECT}, "backdoor-x3-calibrated", few=True
-            ),
+            "defended": Generator("pneumonia", {"attack": TIMES_3, "screen": DETECT}, "backdoor-x3-calibrated"),
         },
     ),
     "pneumonia-cosine": Set(
@@ -211,7 +207,7 @@ def main() -> None:
     places = [(name, place) for place in range(chosen.seeds) for name in names if place < len(SETS[name].seeds)]
     for name, place in places:
         seed = SETS[name].seeds[place]
-        made = [source for source, generator in SETS[name].generators.items() if not (place and generator.few)]
+        made = SETS[name].generators
         for source in (NONE, *made):
             for each in LEVELS:
                 if time.monotonic() < ends_s or row_file(chosen.out, name, each, source, seed).exists():
