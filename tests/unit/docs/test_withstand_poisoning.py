@@ -41,7 +41,8 @@ def test_the_plan_is_attacked_and_a_screen_holds(
 
 def test_every_screen_that_it_shows_can_be_put_into_the_plan() -> None:
     plans = [parse(tomllib.loads(TOML + part)) for part in PARTS]
-    assert [plan.screens[0].combiner.name for plan in plans] == ["clip_norms", "e_detector", "group_evidence"]
+    shown = ["clip_norms", "nearest_neighbour_mixing", "e_detector", "group_evidence"]
+    assert [plan.screens[0].combiner.name for plan in plans] == shown
     for plan in plans:
         plan.check()
 
