@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wardround.checker import Grouping
 from wardround.core.context import RoundContext
 from wardround.errors import PlanError, SiteError
 
@@ -33,13 +34,18 @@ class Groups:
         if self.size < SMALLEST_GROUP:
             raise PlanError(f"groups size = {self.size} is below {SMALLEST_GROUP}: the sum of one site is its update")
 
+    @property
+    def grouping(self) -> Grouping:
+        """The groups as rules see them."""
+        return Grouping(self.size, self.regroup)
+
     def deal(self, ctx: RoundContext) -> tuple[tuple[str, ...], ...]:
         """Return the groups of a round, disjoint, each sorted; fewer sites than two groups hold are one group."""
         dealt = replace(ctx, site=None, round=ctx.round if self.regroup else 0).rng("groups")
         order = dealt.permutation(len(ctx.cohort))
-        count = max(1, len(order) // self.size)
+        parts = np.array_split(order, self.grouping.count(len(order)))
         named = np.array(sorted(ctx.cohort), object)
-        return tuple(sorted(tuple(sorted(named[part])) for part in np.array_split(order, count)))
+        return tuple(sorted(tuple(sorted(named[part])) for part in parts))
 
     def of(self, ctx: RoundContext, site: str) -> tuple[str, ...]:
         """Return the group of a site of the cohort."""

@@ -25,7 +25,7 @@ from wardround.algorithms.defences import Defence
 from wardround.algorithms.parts import freeze, frozen_weights
 from wardround.algorithms.server import Averaged
 from wardround.algorithms.unit_gradients import mixing_layer
-from wardround.checker import Cohort, Grouping, Link, Mixture, Unit, Work, check
+from wardround.checker import Cohort, Link, Mixture, Unit, Work, check
 from wardround.core.codec import canonical_json
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors
@@ -172,7 +172,7 @@ class Plan:
             noisy_cut=bool(self.split and self.split.noise_sd),
             attacks=tuple(attack.name for attack in self.attacks or ()),
             probes=self.probe is not None,
-            grouping=Grouping(self.groups.size, self.groups.regroup) if self.groups else None,
+            grouping=self.groups.grouping if self.groups else None,
         )
 
     def check(self, num_trainers: int | None = None, deployed: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +39,7 @@ class ClipNorms:
 
     def judge(self, case: Case) -> Judgement:
         """Shorten; see `Screen.judge`."""
-        lengths = [norm(update.tensors) for update in case.updates]
-        most = self.norm or median_of(lengths)
-        verdicts = {site: bounded(length, most) for site, length in zip(case.sites, lengths, strict=True)}
-        updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
-        return Judgement(verdicts, updates)
+        return Judgement(*shortened(case.updates, self.norm))
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,20 @@ class CentredClipping:
             centre = _mean(updates)
         verdicts = {site: bounded(length, most) for site, length in zip(case.sites, lengths, strict=True)}
         return Judgement(verdicts, updates, centre)
+
+
+def shortened(updates: Sequence[Update], most: float = 0.0) -> tuple[dict[str, Verdict], list[Update]]:
+    """Return what was done to each site's update, and the updates, none longer than `most`.
+
+    Args:
+        updates: of one round.
+        most: a norm; 0 takes the median of the round.
+    """
+    lengths = [norm(update.tensors) for update in updates]
+    most = most or median_of(lengths)
+    held = list(zip(updates, lengths, strict=True))
+    verdicts = {update.site: bounded(length, most) for update, length in held}
+    return verdicts, [clipped(update, length, most) for update, length in held]
 
 
 def bounded(length: float, most: float) -> Verdict:

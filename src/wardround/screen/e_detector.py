@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker import Combiner, View
-from wardround.core.geometry import clipped, norm, robust_deviation
+from wardround.core.geometry import robust_deviation
 from wardround.core.update import Tensors
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Harm, Judgement, Verdict
-from wardround.screen.clipping import bounded, median_of
+from wardround.screen.clipping import shortened
 from wardround.screen.evidence import CEILING, alarm, is_left_out, weighed
 
 _OUT = "out"
@@ -93,15 +93,12 @@ class EDetector:
         """
         if case.probe is None:
             raise ValueError("e_detector needs images of the coordinator's own")
-        lengths = [norm(update.tensors) for update in case.updates]
-        most = median_of(lengths)
-        updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
+        clips, updates = shortened(case.updates)
         measured = [case.probe.harms(update.tensors) for update in updates]
         verdicts, memory = {}, dict(case.memory)
         allowed = self._allowances(case, measured)
-        for update, length, far in zip(updates, lengths, self._standardised(measured), strict=True):
-            site = update.site
-            ceiling = CEILING * alarm(self.false_alarms) + math.log(max(1, len(far)))
+        ceiling = CEILING * alarm(self.false_alarms) + math.log(max(1, len(allowed)))
+        for site, far in zip(case.sites, self._standardised(measured), strict=True):
             kept = {
                 name: self._weighed(case.memory.get(_key(site, name), _NOTHING), z, allowed[name], ceiling)
                 for name, z in far.items()
@@ -111,7 +108,7 @@ class EDetector:
             out = is_left_out(total, was_out, self.false_alarms)
             memory |= {_key(site, name): value for name, value in kept.items()}
             memory[_key(site, _OUT)] = np.array(float(out), np.float64)
-            verdicts[site] = self._verdict(total, out, kept, far, bounded(length, most))
+            verdicts[site] = self._verdict(total, out, kept, far, clips[site])
         return Judgement(verdicts, updates, memory)
 
     def _standardised(self, measured: Sequence[Mapping[str, Harm]]) -> list[dict[str, float]]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.checker import Combiner, View
-from wardround.core.geometry import clipped, norm, robust_deviation
+from wardround.core.geometry import robust_deviation
 from wardround.core.update import Update
 from wardround.errors import PlanError
 from wardround.screen.base import Case, Judgement, Verdict
-from wardround.screen.clipping import median_of
+from wardround.screen.clipping import shortened
 
 _SEED = 999
 """Of the forest, as released."""
@@ -107,14 +107,12 @@ class CalibratedFedDetect:
         middle = float(np.median(losses)) if len(losses) else 0.0
         spread = max(robust_deviation(losses), self.floor * abs(middle))
         far = (losses - middle) / spread if spread else np.zeros(len(losses))
-        lengths = [norm(update.tensors) for update in case.updates]
-        most = median_of(lengths)
         verdicts, counts = {}, {}
         for site, value, loss in zip(case.sites, far.tolist(), losses.tolist(), strict=True):
             flagged = case.ctx.round >= self.warm_up and value > self.deviations
             counts[site] = max(0.0, kept(case, f"count/{site}", 0.0) + (1 if flagged else -1))
             verdicts[site] = self._verdict(flagged, value, loss, counts[site])
-        updates = [clipped(u, length, most) for u, length in zip(case.updates, lengths, strict=True)]
+        _, updates = shortened(case.updates)
         return Judgement(verdicts, updates, {**case.memory, **_memory("count", counts)})
 
     def _verdict(self, flagged: bool, far: float, loss: float, count: float) -> Verdict:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wardround.checker import Combiner, View
-from wardround.core.geometry import clipped, norm
 from wardround.core.update import Tensors, Update
 from wardround.errors import PlanError
 from wardround.metrics.whitening import Whitening
 from wardround.screen.base import Case, Judgement, Probe, Verdict
-from wardround.screen.clipping import bounded, median_of
+from wardround.screen.clipping import shortened
 from wardround.screen.evidence import CEILING, alarm, is_left_out, weighed
 
 FloatArray = NDArray[np.float64]
@@ -86,9 +85,7 @@ class GeneratorEDetector:
         Raises:
             ValueError: there is no probe, which the checker refuses.
         """
-        lengths = [norm(update.tensors) for update in case.updates]
-        most = median_of(lengths)
-        updates = [clipped(update, length, most) for update, length in zip(case.updates, lengths, strict=True)]
+        clips, updates = shortened(case.updates)
         if not updates:
             return Judgement({}, updates, case.memory)
         means = self._means(case, updates)
@@ -100,25 +97,25 @@ class GeneratorEDetector:
             if place not in sound
         }
         if sound:
-            found, memory = self._judged(case, means, lengths, sound)
+            found, memory = self._judged(case, means, clips, sound)
             return Judgement(verdicts | found, updates, memory)
         return Judgement(verdicts, updates, case.memory)
 
     def _judged(
-        self, case: Case, means: FloatArray, lengths: list[float], sound: Sequence[int]
+        self, case: Case, means: FloatArray, clips: Mapping[str, Verdict], sound: Sequence[int]
     ) -> tuple[dict[str, Verdict], Tensors]:
         """Return a verdict on each site whose images are numbers, and what to remember."""
-        most, sites = median_of(lengths), [case.sites[place] for place in sound]
+        sites = [case.sites[place] for place in sound]
         walk = self._walk(case, means[sound], sites)
         verdicts, memory = {}, dict(case.memory)
-        for place, (site, length) in enumerate(zip(sites, [lengths[at] for at in sound], strict=True)):
+        for place, site in enumerate(sites):
             log, out = self._weighed(case, site, walk.excess[place])
             memory |= {
                 _key(site, _WAY): walk.ways[place].astype(np.float32),
                 _key(site, _LOG): np.array(log, np.float64),
                 _key(site, _OUT): np.array(float(out), np.float64),
             }
-            verdicts[site] = self._verdict(log, out, walk, place, bounded(length, most))
+            verdicts[site] = self._verdict(log, out, walk, place, clips[site])
         return verdicts, memory
 
     def _means(self, case: Case, updates: Sequence[Update]) -> FloatArray:
