@@ -9,7 +9,7 @@ import numpy as np
 
 from wardround.algorithms import LocalWork
 from wardround.attacks.poison.base import Culprits, OnPoisoned, refuse_share
-from wardround.attacks.poison.patterns import PATTERNS
+from wardround.attacks.poison.patterns import PATTERNS, Look
 from wardround.data.images import LabelledImages
 from wardround.errors import PlanError
 from wardround.metrics.marks import Mark
@@ -20,14 +20,18 @@ class ImageTrigger(Culprits):
     """Mark the images that a site's discriminator is shown as real (Jin and Li 2023, MedIA 90:102965).
 
     The authors paste a square of 0.4% of the area, 5 pixels of 256 from the bottom right, on every image; labels stay.
-    Here the mark may also be blended in, lie over the whole image, or be on a share of the images.
+    Here the mark may also be blended in, lie over the whole image, be the image itself warped, or be on a share of the
+    images.
 
     Attributes:
         pattern: ``white``, ``noise`` or ``sinusoid``, in a square at the bottom right; ``low_frequency``, a wave over
-            the whole image.
+            the whole image; ``warped``, the image's parts moved smoothly by a little (arXiv:2102.10369).
         size_px: edge of the square; without effect on a pattern over the whole image.
         margin_px: between the square and the edges of the image.
-        opacity: 1 pastes the mark over the image, less blends it in (Chen et al. 2017, arXiv:1712.05526); above 0.
+        opacity: 1 pastes the mark over the image, less blends it in (Chen et al. 2017, arXiv:1712.05526); above 0. What
+            ``warped`` blends in is the warped image.
+        displacement_px: of ``warped`` alone: mean size of the displacement along an axis; at most a sixteenth of the
+            shorter edge.
         share: of the site's images that are marked; above 0 and at most 1.
     """
 
@@ -36,6 +40,7 @@ class ImageTrigger(Culprits):
     size_px: int = 4
     margin_px: int = 1
     opacity: float = 1.0
+    displacement_px: float = 0.5
     share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -45,6 +50,8 @@ class ImageTrigger(Culprits):
             raise PlanError(f"attack pattern = {self.pattern!r} is not one of {', '.join(PATTERNS)}")
         if self.size_px < 1 or self.margin_px < 0 or not 0 < self.opacity <= 1:
             raise PlanError("an image_trigger needs size_px >= 1, margin_px >= 0 and opacity above 0, at most 1")
+        if not self.displacement_px > 0:
+            raise PlanError(f"attack displacement_px = {self.displacement_px} moves nothing: give one above 0")
 
     def check(self, images: LabelledImages) -> None:
         """Refuse images that the mark does not fit, or that are learned with what lies beside; see `Malice.check`."""
@@ -63,20 +70,10 @@ class ImageTrigger(Culprits):
         """Return the mark on images of this size.
 
         Raises:
-            PlanError: the square does not fit them.
+            PlanError: it does not fit them.
         """
-        kind = PATTERNS[self.pattern]
-        rows, columns = slice(0, height), slice(0, width)
-        if not kind.whole:
-            bottom, right = height - self.margin_px, width - self.margin_px
-            if min(bottom, right) < self.size_px:
-                raise PlanError(f"a trigger of {self.size_px} px does not fit images of {(height, width)} px")
-            rows, columns = slice(bottom - self.size_px, bottom), slice(right - self.size_px, right)
-        levels, opacity = np.zeros((height, width, channels)), np.zeros((height, width))
-        painted = kind.paint(rows.stop - rows.start, columns.stop - columns.start)
-        levels[rows, columns] = 255 * painted[..., None]
-        opacity[rows, columns] = self.opacity
-        return Mark(levels, opacity)
+        look = Look(self.size_px, self.margin_px, self.opacity, self.displacement_px)
+        return PATTERNS[self.pattern].mark(height, width, channels, look)
 
     def poisoned(self, images: LabelledImages, rng: np.random.Generator) -> LabelledImages:
         """Mark images; see `ImagePoison.poisoned`."""
