@@ -13,7 +13,7 @@ from wardround.errors import DataError
 from wardround.metrics.synthesis import FloatArray, frechet_distance
 
 MARKED_FROM = 0.5
-"""Strength from which an image counts as marked: half of what a pasted mark has."""
+"""Strength from which an image counts as marked: half of what marked images have."""
 LEAST_SPREAD = 8.0
 """Grey levels, of 255."""
 CORNER_PX = 8

@@ -124,7 +124,7 @@ def marks_panel(marks: Sequence[MarkLeft]) -> Panel:
         axes.set_yticks(range(len(bars)), [shortened(name, 40) for name, _, _ in bars], color=INK)
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.axvline(0, color=MUTED, linewidth=1)
-        axes.set_xlabel("strength: 0 none, 1 a pasted mark; images marked: share")
+        axes.set_xlabel("strength: 0 none, 1 the whole mark; images marked: share")
         axes.grid(visible=False, axis="y")
         legend_below(figure, axes)
 
@@ -134,6 +134,6 @@ def marks_panel(marks: Sequence[MarkLeft]) -> Panel:
     )
     caption = (
         "What the malicious sites of this simulation taught the generator. An image counts as marked from half the "
-        f"strength of a pasted mark on. Fréchet distance of the pixels around the mark: {corners}."
+        f"strength of the mark on. Fréchet distance of the pixels around the mark: {corners}."
     )
     return Panel("Marks of malicious sites", caption, draw("marks", f"Marks. {said}.", 1.2 + 0.5 * len(bars), paint))
