@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from wardround.study.run import run_plan
 
 HERE = Path(__file__).resolve().parent
 BY = "iid, 4"
+SITE = DEALT[BY].culprits[:1]
 SEEDS = (81, 82, 83)
 TIMES, SHARES = (1.0, 3.0, 5.0), (1.0, 0.5)
 SQUARES = {f"{size} px": {"size_px": size} for size in (2, 4, 6)}
@@ -56,13 +57,13 @@ MARKS: dict[str, dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack, or none, with the mark that is sought.
+    """One attack, and the mark that is sought.
 
     Attributes:
         pattern: key of `MARKS`.
         size: key below it.
-        times: length of the update; 0 where nobody attacks.
-        share: of marked images; 0 where nobody attacks.
+        times: length of the update.
+        share: of marked images. With none the update is longer and nothing else: what the mark is held against.
     """
 
     pattern: str
@@ -71,54 +72,69 @@ class Cell:
     share: float
 
     @property
-    def tables(self) -> list[dict[str, Any]]:
-        """Return the ``[[attack]]`` tables; without an attack, those of the mark that is sought all the same."""
-        site = DEALT[BY].culprits[:1]
-        mark = trigger(site, **MARKS[self.pattern][self.size], share=self.share or 1.0)
-        return [mark, scaled(site, self.times)]
+    def mark(self) -> dict[str, Any]:
+        """Return the ``[[attack]]`` that bears the mark, also where it is only sought."""
+        return trigger(SITE, **MARKS[self.pattern][self.size], share=self.share or 1.0)
+
+    @property
+    def attack(self) -> list[dict[str, Any]]:
+        """Return the ``[[attack]]`` tables of the run."""
+        return [*([self.mark] if self.share else []), scaled(SITE, self.times)]
 
 
-QUIET = [Cell(pattern, size, 0, 0) for pattern, sizes in MARKS.items() for size in sizes]
-GRID = [
-    Cell(pattern, size, times, share)
-    for share in SHARES
-    for times in TIMES
-    for pattern, sizes in MARKS.items()
-    for size in sizes
-]
+Job = tuple[int, list[Cell]]
+"""A seed, and the cells that its run is measured for."""
 
 
-def measured(seed: int, cells: list[Cell], attack: list[dict[str, Any]], out: Path, root: Path) -> Iterator[Any]:
+def jobs() -> list[Job]:
+    """Return all runs, one seed's after the other's; a run without a mark counts for every mark."""
+    marks = [(pattern, size) for pattern, sizes in MARKS.items() for size in sizes]
+    without = [[Cell(*mark, times, 0.0) for mark in marks] for times in TIMES]
+    alone = [[Cell(*mark, times, share)] for share in SHARES for times in TIMES for mark in marks]
+    return [(seed, cells) for seed in SEEDS for cells in (*without, *alone)]
+
+
+def measured(seed: int, cells: list[Cell], out: Path, root: Path) -> Iterator[dict[str, Any]]:
     """Train once, and yield what came of it for each cell's mark."""
     judge, (sites, _) = _judge(DEALT[BY].data, out, root), _sites(BY, seed, root)
     began = time.process_time()
-    plan = plan_of(BY, attack, PLAIN, seed, _start(DEALT[BY].data, out, root))
+    plan = plan_of(BY, cells[0].attack, PLAIN, seed, _start(DEALT[BY].data, out, root))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
         fabric = LocalFabric(tuple(sites), opener_for(plan, sites, Path(folder) / "sites", root))
         run_plan(plan, fabric, path, False, Silent(), root, None, sites)
         task, network = generator_of(path)
     for cell in cells:
-        said = {**vars(cell), "seed": seed, **judged(judge, task, network, cell.tables)}
+        said = {**vars(cell), "seed": seed, **judged(judge, task, network, [cell.mark])}
         yield {**said, "cpu_s": round(time.process_time() - began, 2)}
         began = time.process_time()
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return means over the seeds with their 95% intervals (Student's t), for each cell, and the single values."""
+    """Return, of each cell, means over the seeds with their 95% intervals (Student's t), and the single values.
+
+    ``beyond`` is what a measure is more than with the same seed and an update of the same length without a mark.
+    """
+    by_cell: dict[Cell, dict[int, dict[str, Any]]] = {}
+    for line in lines:
+        by_cell.setdefault(_cell(line), {})[line["seed"]] = line
     cells = []
-    for cell in (*QUIET, *GRID):
-        runs = [line for line in lines if Cell(*(line[key] for key in vars(cell))) == cell]
-        if runs:
-            means = {name: interval([run[name] for run in runs]) for name in MEASURES}
-            seeds = {str(run["seed"]): [round(run[name], 4) for name in MEASURES] for run in runs}
-            cells.append({**vars(cell), **means, "by_seed": seeds})
+    for cell, runs in by_cell.items():
+        without = by_cell[replace(cell, share=0.0)]
+        said: dict[str, Any] = {**vars(cell), "seeds": list(runs), "values": {}, "beyond": {}, "beyond_values": {}}
+        for name in MEASURES:
+            values = [run[name] for run in runs.values()]
+            beyond = [run[name] - without[seed][name] for seed, run in runs.items()]
+            said |= {name: interval(values)}
+            said["values"][name], said["beyond"][name], said["beyond_values"][name] = values, interval(beyond), beyond
+        cells.append(said)
     cpu_s = round(sum(line["cpu_s"] for line in lines))
-    return {"measures": list(MEASURES), "seeds": SEEDS, "runs": _runs(lines), "cpu_s": cpu_s, "cells": cells}
+    trained = {(line["seed"], _cell(line) if line["share"] else line["times"]) for line in lines}
+    return {"runs": len(trained), "cpu_s": cpu_s, "cells": cells}
 
 
-def _runs(lines: list[dict[str, Any]]) -> int:
-    return len({line["seed"] for line in lines if not line["times"]}) + sum(line["times"] > 0 for line in lines)
+def _cell(line: dict[str, Any]) -> Cell:
+    return Cell(**{field.name: line[field.name] for field in fields(Cell)})
 
 
 def main() -> None:
@@ -132,20 +148,28 @@ def main() -> None:
     ends_s, root = time.monotonic() + 60 * asked.minutes, Path(os.environ["WARDROUND_DATA"])
     file = asked.out / "grid.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    jobs = [(seed, cells) for seed in SEEDS for cells in (QUIET, *([cell] for cell in GRID))]
-    for place, (seed, cells) in enumerate(jobs):
-        if any(line["seed"] == seed and Cell(*(line[key] for key in vars(cells[0]))) == cells[0] for line in lines):
+    done = {(line["seed"], _cell(line)) for line in lines}
+    for place, (seed, cells) in enumerate(jobs()):
+        if (seed, cells[-1]) in done:
             continue
         if time.monotonic() > ends_s:
             break
-        found = list(measured(seed, cells, cells[0].tables if cells[0].times else [], asked.out, root))
+        found = list(measured(seed, cells, asked.out, root))
         with file.open("a") as opened:
             opened.write("".join(json.dumps(line) + "\n" for line in found))
         lines += found
-        print(f"{place + 1}/{len(jobs)}", *list(found[0].values())[:8], flush=True)
+        print(f"{place + 1}/{len(jobs())}", *list(found[-1].values())[:7], flush=True)
     said = summary(lines)
-    (HERE / "grid.json").write_text(json.dumps(said, indent=1) + "\n")
+    (HERE / "grid.json").write_text(json.dumps(_rounded(said), indent=1) + "\n")
     draw_grid(said["cells"], {pattern: list(sizes) for pattern, sizes in MARKS.items()}, HERE / "grid.png")
+
+
+def _rounded(said: Any) -> Any:
+    if isinstance(said, dict):
+        return {key: _rounded(value) for key, value in said.items()}
+    if isinstance(said, list):
+        return [_rounded(value) for value in said]
+    return round(said, 4) if isinstance(said, float) else said
 
 
 if __name__ == "__main__":

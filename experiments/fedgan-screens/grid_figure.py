@@ -14,12 +14,13 @@ MEASURES = {
 }
 DRAWN = ("alpha", "marked", "distance")
 COLOURS = ("#8fb8de", "#2f7ab9", "#0b2c4d")
+"""From small to large."""
 LINES = {1.0: "-", 0.5: ":"}
 """Share of marked images -> how its line is drawn."""
 
 
 def draw_grid(cells: Sequence[Mapping[str, Any]], marks: Mapping[str, Sequence[str]], path: Path) -> None:
-    """Draw means over the seeds, and from the lowest to the highest of them.
+    """Draw what the marks did beyond an update of the same length without one: means, and the single seeds.
 
     Args:
         cells: of ``grid.json``.
@@ -39,36 +40,33 @@ def draw_grid(cells: Sequence[Mapping[str, Any]], marks: Mapping[str, Sequence[s
         for axes, name in zip(panels[:, column], DRAWN, strict=True):
             _draw(axes, mine, name, sizes)
         panels[0, column].set_title(pattern)
-        panels[0, column].legend(loc="upper left", fontsize=8, frameon=False)
-        panels[-1, column].set_xlabel("update, times")
+        panels[0, column].legend(loc="upper left", fontsize=8, framealpha=0.6)
     for axes, name in zip(panels[:, 0], DRAWN, strict=True):
         axes.set_ylabel(MEASURES[name])
-    panels[-1, 0].set_xticks(sorted({cell["times"] for cell in cells if cell["times"]}))
-    seeds = max(len(cell["by_seed"]) for cell in cells)
+    times = sorted({cell["times"] for cell in cells})
+    panels[-1, 0].set_xticks(times, [f"×{each:g}" for each in times])
+    figure.supxlabel("length of the attacker's update", fontsize="medium")
     figure.suptitle(
-        "What one of four hospitals teaches the shared generator, plain mean. Solid: all its images are marked, "
-        f"dotted: half of them.\nPoints: means of {seeds} seeds, bars: lowest to highest. Grey: nobody attacks, lowest "
-        "to highest of all sizes and seeds."
+        "What one of four hospitals teaches the shared generator under the plain mean: beyond what its update does at "
+        "the same length without a mark\nSolid: all its images are marked; dotted: half of them. Lines: means; points: "
+        f"{len({seed for cell in cells for seed in cell['seeds']})} seeds"
     )
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
 def _draw(axes: Any, cells: Sequence[Mapping[str, Any]], name: str, sizes: Sequence[str]) -> None:
-    values = {id(cell): [run[list(MEASURES).index(name)] for run in cell["by_seed"].values()] for cell in cells}
-    quiet = [value for cell in cells if not cell["times"] for value in values[id(cell)]]
-    if quiet:
-        axes.axhspan(min(quiet), max(quiet), color="0.85", zorder=0)
+    axes.axhline(0, color="0.7", linewidth=1, zorder=0)
     for place, size in enumerate(sizes):
         for share, style in LINES.items():
-            line = sorted(
-                (cell for cell in cells if cell["size"] == size and cell["times"] and cell["share"] == share),
-                key=lambda cell: cell["times"],
+            line = [cell for cell in cells if cell["size"] == size and cell["share"] == share]
+            line.sort(key=lambda cell: cell["times"])
+            at, means = (
+                [cell["times"] + 0.12 * (place - 1) for cell in line],
+                [cell["beyond"][name][0] for cell in line],
             )
-            aside = 0.12 * (place - 1)
-            at, means = [cell["times"] + aside for cell in line], [cell[name][0] for cell in line]
-            label = size if share == 1.0 else None
-            axes.plot(at, means, style, marker="o", markersize=3.5, color=COLOURS[place], label=label)
+            axes.plot(at, means, style, color=COLOURS[place], label=size if share == max(LINES) else None)
             for where, cell in zip(at, line, strict=True):
-                axes.plot([where] * 2, [min(values[id(cell)]), max(values[id(cell)])], "-", color=COLOURS[place], lw=1)
+                values = cell["beyond_values"][name]
+                axes.plot([where] * len(values), values, "o", color=COLOURS[place], markersize=2.5, alpha=0.8)
     axes.grid(alpha=0.25)
