@@ -2,9 +2,9 @@
 
     WARDROUND_DATA=folder python experiments/fedgan-screens/run.py [OUT] [--minutes M] [--seeds N N ...]
 
-One process, one core; several may share OUT if they are given different seeds, once the judges are there. Each finished
-run is a line of ``OUT/runs.jsonl``; started again, it goes on after the last. The judges, and the weights that every run
-goes on from, are trained first and kept in OUT.
+One process, one core; several may share OUT if they are given different seeds, once the judges are there. Each
+finished run is a line of ``OUT/runs.jsonl``; started again, it goes on after the last. The judges, and the weights that
+every run goes on from, are trained first and kept in OUT.
 """
 
 from __future__ import annotations
