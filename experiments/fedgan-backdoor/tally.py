@@ -17,7 +17,7 @@ from wardround.study.folder import RunFolder
 
 
 def flags(run: Path, attacked: bool) -> dict[str, Any]:
-    """Return in which share of their rounds honest sites and the attacker of either data set lost trust, or were left out of the sum."""
+    """Return in which share of their rounds honest sites and attackers lost trust, or were left out of the sum."""
     honest, culprit = [], []
     for record in RunFolder(run).records():
         for site, said in record.judged.items():
