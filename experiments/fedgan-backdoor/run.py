@@ -3,7 +3,7 @@
     WARDROUND_DATA=folder python experiments/fedgan-backdoor/run.py [OUT] [--seeds N] [--minutes M]
 
 Trains what is missing, one run after the other, measures each generator's marks and its distance to real images, and
-writes ``results.json`` and ``results.md``. Every run checkpoints; stop it and start it again as you like.
+writes ``results.json``, ``results.md`` and ``images.png``. Every run checkpoints; stop it and start it again as you like.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tally import cell, flags
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
 from judge import Judge, generator_of, plan_of
+from pictures import draw_grid
 
 from wardround.attacks.poison import ImageTrigger
 from wardround.core.context import derive_seed
@@ -38,6 +39,8 @@ HERE = Path(__file__).parent
 SEEDS = (31, 32, 33, 34, 35)
 MAIN = 6
 """Arms that are run with all seeds before the others begin."""
+SHOWN = ("clean", "x3", "x3 generator e-detector", "x3 median", "x3 mixing")
+"""In the picture, of the first seed."""
 COLUMNS = ("strength", "share", "corner_distance", "frechet")
 
 
@@ -138,6 +141,8 @@ def main() -> None:
         print(f"{name}, seed {seed}: {told}", flush=True)
     (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "results.md").write_text(written(rows))
+    shown = {name: run for name in SHOWN if (run := chosen.out / f"{folder_name(name)}-{SEEDS[0]}").exists()}
+    draw_grid(judge_of("pneumonia", chosen.out).real["val"], shown, HERE / "images.png")
     sys.stdout.write(written(rows))
 
 
