@@ -25,11 +25,11 @@ _WAY, _LOG, _OUT = "way", "log", "out"
 class GeneratorEDetector:
     """Leave a site out whose generator keeps moving the same way, where real images do not vary.
 
-    For generators of images. Updates are shortened to the median norm of the round. The coordinator then makes images
-    with each site's generator, of the same noise and classes for all, and takes the mean image of each class. What it
-    differs by from the median of the sites is the site's *shift* d of this round; lengths and angles of shifts are
-    Mahalanobis's, in units of how much real images of the coordinator's own vary, so that a change of light or colour
-    is short, and a mark that no real image has is long. Whether the site goes on where it went before decides:
+    For generators of images. Updates are looked at shortened to the median norm of the round. The coordinator makes
+    images with each site's generator, of the same noise and classes for all, and takes the mean image of each class.
+    What it differs by from the median of the sites is the site's *shift* d of this round; lengths and angles of shifts
+    are Mahalanobis's, in units of how much real images of the coordinator's own vary, so that a change of light or
+    colour is short, and a mark that no real image has is long. Whether the site goes on where it went before decides:
 
         step = <d, A> / (|A| median |d| of the sites)
         z = (step - median step of the sites - allowance) / fluctuation
@@ -57,6 +57,8 @@ class GeneratorEDetector:
         bet: weight of one deviation, > 0.
         fade: what a round leaves of the shifts before it, in [0, 1].
         images: made of each class with each generator, at least 2.
+        shorten: whether updates are also handed on shortened. Without, a rule that knows the odd by their length, such
+            as `nearest_neighbour_mixing`, can come after; alone, that is no defence until somebody is accused.
     """
 
     false_alarms: float = 0.001
@@ -65,6 +67,7 @@ class GeneratorEDetector:
     bet: float = 2.0
     fade: float = 0.8
     images: int = 32
+    shorten: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms < 1 or not 0 < self.bet < math.inf:
@@ -85,10 +88,11 @@ class GeneratorEDetector:
         Raises:
             ValueError: there is no probe, which the checker refuses.
         """
-        clips, updates = shortened(case.updates)
-        if not updates:
-            return Judgement({}, updates, case.memory)
-        means = self._means(case, updates)
+        clips, looked_at = shortened(case.updates)
+        if not looked_at:
+            return Judgement({}, memory=case.memory)
+        handed_on = looked_at if self.shorten else None
+        means = self._means(case, looked_at)
         # Statistics of normalisation can be sent that leave no number finite, in the median neither.
         sound = [place for place, mean in enumerate(means) if np.isfinite(mean).all()]
         verdicts: dict[str, Verdict] = {
@@ -98,8 +102,8 @@ class GeneratorEDetector:
         }
         if sound:
             found, memory = self._judged(case, means, clips, sound)
-            return Judgement(verdicts | found, updates, memory)
-        return Judgement(verdicts, updates, case.memory)
+            return Judgement(verdicts | found, handed_on, memory)
+        return Judgement(verdicts, handed_on, case.memory)
 
     def _judged(
         self, case: Case, means: FloatArray, clips: Mapping[str, Verdict], sound: Sequence[int]
@@ -152,7 +156,7 @@ class GeneratorEDetector:
         if not math.isnan(excess):
             evidence["excess step"] = excess
         if not out:
-            return Verdict(1.0, length.reason, evidence)
+            return Verdict(1.0, length.reason if self.shorten else "", evidence)
         reason = (
             f"the evidence that its images keep moving where real ones do not vary is {math.exp(log):.3g} to 1 "
             f"(step now {excess:.2f} above the median)"

@@ -19,28 +19,31 @@ class NearestNeighbourMixing:
 
     What unlike hospitals differ by is averaged out before a robust aggregator looks for what does not fit, so put a
     median, trimmed mean or Krum after it (arXiv:2302.01772, algorithm 2). An update that nobody is near changes little.
+    Lengths tell who is near: do not shorten updates before.
 
     Attributes:
-        malicious: sites that may be malicious, at least 1; a round needs ``2 malicious + 1``.
+        malicious: sites that may be malicious; a round needs ``2 malicious + 1``. 0 takes as many as a round of its
+            size can bear, just under half of it, which the paper does not.
     """
 
-    malicious: int = 1
+    malicious: int = 0
 
     def __post_init__(self) -> None:
-        if self.malicious < 1:
-            raise PlanError(f"screen malicious = {self.malicious}: give 1 or more, or leave the screen out")
+        if self.malicious < 0:
+            raise PlanError(f"screen malicious = {self.malicious}: give 1 or more, or 0 for just under half")
 
     @property
     def combiner(self) -> Combiner:
         """It needs each update, and enough of them."""
-        least = 2 * self.malicious + 1
+        least = 2 * max(1, self.malicious) + 1
         return Combiner("nearest_neighbour_mixing", View.EACH, least_updates=least, takes_groups=True)
 
     def judge(self, case: Case) -> Judgement:
         """Mix; see `Screen.judge`."""
         tensors = [update.tensors for update in case.updates]
         apart = squared_distances(centred_products(tensors))
-        kept = max(1, len(tensors) - self.malicious)
+        malicious = self.malicious or (len(tensors) - 1) // 2
+        kept = max(1, len(tensors) - malicious)
         near = [np.argsort(row, kind="stable")[:kept] for row in apart]
         updates = []
         for update, chosen in zip(case.updates, near, strict=True):

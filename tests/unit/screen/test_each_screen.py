@@ -85,6 +85,15 @@ def test_mixing_takes_the_far_out_and_the_honest_together() -> None:
     assert spread[1] < 0.01 * spread[0]
 
 
+def test_mixing_that_is_told_no_number_bears_just_under_half() -> None:
+    updates = [*cohort(4), *(update(site, size=100.0) for site in (4, 5, 6))]
+    bearing, told_one = (NearestNeighbourMixing(count).judge(case(updates)).updates for count in (0, 1))
+    assert bearing is not None
+    assert told_one is not None
+    np.testing.assert_allclose(bearing[0].tensors["net/a"], mean_of(updates[:4]), rtol=1e-4)
+    assert norm(told_one[0].tensors) > 5 * norm(bearing[0].tensors)
+
+
 def test_foolsgold_takes_weight_from_colluders_and_not_from_one_alone() -> None:
     apart = [replace(each, tensors=tensors(place)) for place, each in enumerate(cohort())]
     twins = [*apart[:6], *(replace(each, tensors=tensors(50)) for each in apart[6:])]
@@ -246,7 +255,7 @@ def test_alarms_of_honest_sites_at_the_edge_of_the_allowance_come_no_oftener_tha
     [
         lambda: ClipNorms(-1.0),
         lambda: CentredClipping(steps=0),
-        lambda: NearestNeighbourMixing(0),
+        lambda: NearestNeighbourMixing(-1),
         lambda: Flame(float("nan")),
         lambda: AlignIns(sparsity=0.0),
         lambda: FedDetect(decay=1.0),

@@ -111,6 +111,16 @@ def test_what_is_reported_changes_nothing_and_long_updates_are_shortened() -> No
     assert norm(updates[7].tensors) == pytest.approx(np.median([norm(each.tensors) for each in loud]), rel=1e-5)
 
 
+def test_it_may_hand_on_what_was_sent_and_judges_the_same() -> None:
+    rounds = rounds_of(6, {4: 20 * MARK})
+    shortening, handing_on = over(rounds), over(rounds, GeneratorEDetector(shorten=False))
+    assert [left_out(each) for each in shortening] == [left_out(each) for each in handing_on]
+    assert left_out(handing_on[-1]) == {"site-4"}
+    assert handing_on[0].updates is None
+    assert shortening[0].verdicts["site-4"].reason.startswith("it was shortened")
+    assert not handing_on[0].verdicts["site-4"].reason
+
+
 class BrokenProbe(ImageProbe):
     """One site's generator makes no numbers."""
 
