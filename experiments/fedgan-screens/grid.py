@@ -160,8 +160,15 @@ def main() -> None:
         lines += found
         print(f"{place + 1}/{len(jobs())}", *list(found[-1].values())[:7], flush=True)
     said = summary(lines)
-    (HERE / "grid.json").write_text(json.dumps(_rounded(said), indent=1) + "\n")
+    (HERE / "grid.json").write_text(_text(said))
     draw_grid(said["cells"], {pattern: list(sizes) for pattern, sizes in MARKS.items()}, HERE / "grid.png")
+
+
+def _text(said: dict[str, Any]) -> str:
+    """Return JSON with a line for each cell."""
+    head = ", ".join(f'"{key}": {json.dumps(value)}' for key, value in said.items() if key != "cells")
+    cells = ",\n".join(json.dumps(_rounded(cell), ensure_ascii=False) for cell in said["cells"])
+    return f'{{{head}, "cells": [\n{cells}\n]}}\n'
 
 
 def _rounded(said: Any) -> Any:

@@ -12,7 +12,8 @@ MEASURES = {
     "distance": "distance to real images",
     "corner_distance": "distance at the mark",
 }
-DRAWN = ("alpha", "marked", "distance")
+DRAWN = {"alpha": "beyond_values", "marked": "beyond_values", "distance": "values"}
+"""What marks add to a longer update, which alone may look like one; distances as they are, beside such an update's."""
 COLOURS = ("#8fb8de", "#2f7ab9", "#0b2c4d")
 """From small to large."""
 LINES = {1.0: "-", 0.5: ":"}
@@ -20,7 +21,7 @@ LINES = {1.0: "-", 0.5: ":"}
 
 
 def draw_grid(cells: Sequence[Mapping[str, Any]], marks: Mapping[str, Sequence[str]], path: Path) -> None:
-    """Draw what the marks did beyond an update of the same length without one: means, and the single seeds.
+    """Draw what marks do, by the length of the update: means, and the single seeds.
 
     Args:
         cells: of ``grid.json``.
@@ -37,36 +38,38 @@ def draw_grid(cells: Sequence[Mapping[str, Any]], marks: Mapping[str, Sequence[s
     )
     for column, (pattern, sizes) in enumerate(marks.items()):
         mine = [cell for cell in cells if cell["pattern"] == pattern]
-        for axes, name in zip(panels[:, column], DRAWN, strict=True):
-            _draw(axes, mine, name, sizes)
+        for axes, (name, which) in zip(panels[:, column], DRAWN.items(), strict=True):
+            _draw(axes, mine, name, which, sizes)
         panels[0, column].set_title(pattern)
-        panels[0, column].legend(loc="upper left", fontsize=8, framealpha=0.6)
+        panels[0, column].legend(loc="best", fontsize=8, framealpha=0.6)
     for axes, name in zip(panels[:, 0], DRAWN, strict=True):
-        axes.set_ylabel(MEASURES[name])
+        axes.set_ylabel(MEASURES[name] + ("\nmore than without a mark" if DRAWN[name] != "values" else ""))
     times = sorted({cell["times"] for cell in cells})
     panels[-1, 0].set_xticks(times, [f"×{each:g}" for each in times])
     figure.supxlabel("length of the attacker's update", fontsize="medium")
     figure.suptitle(
-        "What one of four hospitals teaches the shared generator under the plain mean: beyond what its update does at "
-        "the same length without a mark\nSolid: all its images are marked; dotted: half of them. Lines: means; points: "
-        f"{len({seed for cell in cells for seed in cell['seeds']})} seeds"
+        "What one of four hospitals teaches the shared generator under the plain mean. Solid: all its images are "
+        "marked; dotted: half of them;\ngrey: none, but the update is as long. "
+        f"Lines: means; points: {len({seed for cell in cells for seed in cell['seeds']})} seeds"
     )
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
-def _draw(axes: Any, cells: Sequence[Mapping[str, Any]], name: str, sizes: Sequence[str]) -> None:
-    axes.axhline(0, color="0.7", linewidth=1, zorder=0)
+def _draw(axes: Any, cells: Sequence[Mapping[str, Any]], name: str, which: str, sizes: Sequence[str]) -> None:
+    without = [cell for cell in cells if cell["size"] == sizes[0] and not cell["share"]]
+    axes.plot([cell["times"] for cell in without], _means(without, name, which), "--", color="0.55", zorder=0)
     for place, size in enumerate(sizes):
         for share, style in LINES.items():
             line = [cell for cell in cells if cell["size"] == size and cell["share"] == share]
             line.sort(key=lambda cell: cell["times"])
-            at, means = (
-                [cell["times"] + 0.12 * (place - 1) for cell in line],
-                [cell["beyond"][name][0] for cell in line],
-            )
-            axes.plot(at, means, style, color=COLOURS[place], label=size if share == max(LINES) else None)
+            at, label = [cell["times"] + 0.12 * (place - 1) for cell in line], size if share == max(LINES) else None
+            axes.plot(at, _means(line, name, which), style, color=COLOURS[place], label=label)
             for where, cell in zip(at, line, strict=True):
-                values = cell["beyond_values"][name]
+                values = cell[which][name]
                 axes.plot([where] * len(values), values, "o", color=COLOURS[place], markersize=2.5, alpha=0.8)
     axes.grid(alpha=0.25)
+
+
+def _means(cells: Sequence[Mapping[str, Any]], name: str, which: str) -> list[float]:
+    return [sum(cell[which][name]) / len(cell[which][name]) for cell in cells]
