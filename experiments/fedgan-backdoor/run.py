@@ -3,7 +3,7 @@
     WARDROUND_DATA=folder python experiments/fedgan-backdoor/run.py [OUT] [--seeds N] [--minutes M]
 
 Trains what is missing, one run after the other, measures each generator's marks and its distance to real images, and
-writes ``results.json``, ``results.md`` and ``images.png``. Every run checkpoints; stop it and start it again as you like.
+writes ``results.json``, ``results.md`` and ``images.png``. Every run checkpoints; stop it and start it again.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def main() -> None:
         print(f"{name}, seed {seed}: {told}", flush=True)
     (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "results.md").write_text(written(rows))
-    shown = {name: run for name in SHOWN if (run := chosen.out / f"{folder_name(name)}-{SEEDS[0]}").exists()}
+    runs = {name: chosen.out / f"{folder_name(name)}-{SEEDS[0]}" for name in SHOWN}
+    shown = {name: run for name, run in runs.items() if run.with_suffix(".marks.json").exists()}
     draw_grid(judge_of("pneumonia", chosen.out).real["val"], shown, HERE / "images.png")
     sys.stdout.write(written(rows))
 

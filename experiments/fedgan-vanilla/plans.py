@@ -9,7 +9,7 @@ from judge import plan_of
 
 from wardround.rounds.plan import Plan
 
-FRESH = (21, 22, 23, 24, 25)
+FRESH = tuple(range(21, 33))
 FIRST = (11, 12, 13)
 ARMS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "pneumonia-cosine": ("pneumonia-cosine.toml", {}, FRESH),
