@@ -18,6 +18,7 @@ from wardround.errors import DataError
 FloatArray = NDArray[np.float64]
 NEIGHBOURS_OF_A_MANIFOLD = 3
 NEIGHBOURS_OF_A_BALL = 5
+ROWS_AT_A_TIME = 1024
 
 
 def frechet_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
@@ -54,8 +55,8 @@ def kernel_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
         DataError: as for `frechet_distance`.
     """
     real, made = _clouds(real, made, least=2)
-    within = sum(_mean_of_pairs(_kernel(cloud, cloud)) for cloud in (real, made))
-    return float(within - 2 * _kernel(real, made).mean())
+    within = sum(_mean_of_pairs(cloud) for cloud in (real, made))
+    return within - 2 * _kernel_sum(real, made) / (len(real) * len(made))
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,17 @@ def _root(covariance: FloatArray) -> FloatArray:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
-def _kernel(one: FloatArray, other: FloatArray) -> FloatArray:
-    return np.asarray((one @ other.T / one.shape[1] + 1) ** 3)
+def _kernel_sum(one: FloatArray, other: FloatArray) -> float:
+    """Add the kernel up over all pairs, some rows at a time: memory stays that of the clouds."""
+    starts = range(0, len(one), ROWS_AT_A_TIME)
+    return sum(float(_kernel(one[start : start + ROWS_AT_A_TIME] @ other.T, one.shape[1]).sum()) for start in starts)
 
 
-def _mean_of_pairs(kernel: FloatArray) -> float:
-    count = len(kernel)
-    return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))
+def _mean_of_pairs(cloud: FloatArray) -> float:
+    count = len(cloud)
+    alone = float(_kernel((cloud**2).sum(axis=1), cloud.shape[1]).sum())
+    return (_kernel_sum(cloud, cloud) - alone) / (count * (count - 1))
+
+
+def _kernel(products: FloatArray, features: int) -> FloatArray:
+    return np.asarray((products / features + 1) ** 3)
