@@ -36,10 +36,9 @@ def frechet_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
     """
     real, made = _clouds(real, made, least=2)
     shift = real.mean(axis=0) - made.mean(axis=0)
-    one, other = (np.atleast_2d(np.cov(cloud, rowvar=False)) for cloud in (real, made))
-    root = _root(one)
-    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0)).sum()
-    return float(max(0.0, shift @ shift + np.trace(one) + np.trace(other) - 2 * shared))
+    one, other = _factor(real), _factor(made)
+    shared = np.linalg.svd(one @ other.T, compute_uv=False).sum()
+    return float(max(0.0, shift @ shift + (one**2).sum() + (other**2).sum() - 2 * shared))
 
 
 def kernel_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
@@ -112,9 +111,13 @@ def _clouds(real: NDArray[Any], made: NDArray[Any], least: int) -> tuple[FloatAr
     return real.astype(np.float64), made.astype(np.float64)
 
 
-def _root(covariance: FloatArray) -> FloatArray:
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+def _factor(cloud: FloatArray) -> FloatArray:
+    """Return A with AᵀA the cloud's covariance, so that the singular values of ABᵀ are the roots of those of C C'.
+
+    It has as many rows as the cloud or as features, whichever are fewer.
+    """
+    centred = (cloud - cloud.mean(axis=0)) / np.sqrt(len(cloud) - 1)
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(cloud) > cloud.shape[1] else centred
 
 
 def _kernel_sum(one: FloatArray, other: FloatArray) -> float:

@@ -92,7 +92,6 @@ def test_the_published_bytes_are_known(saved: Callable[[State], Path], monkeypat
     assert load_inception(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(inception_weights, "PUBLISHED_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     assert load_inception(path).published
-    assert inception_weights.PUBLISHED_FILE.split("-")[-1] == "6726825d.pth"
 
 
 def test_weights_of_torchvision_are_refused_with_the_reason(saved: Callable[[State], Path]) -> None:
@@ -104,8 +103,8 @@ def test_weights_of_torchvision_are_refused_with_the_reason(saved: Callable[[Sta
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({SOME: torch.zeros(160, 160, 7, 1)}, r"differ in 'Mixed_6c.*\(160, 160, 7, 1\) in the file, .*, 1, 7\) in the"),
-        ({"head\n.weight": torch.zeros(1)}, r"differ in 'head\\n.weight' \(\(1,\) in the file, absent in the network\)"),
+        ({SOME: torch.zeros(160, 160, 7, 1)}, r"'Mixed_6c.*\(160, 160, 7, 1\) in the file, .*, 1, 7\) in the network"),
+        ({"head\n.weight": torch.zeros(1)}, r"'head\\n.weight' \(\(1,\) in the file, absent in the network\)"),
         ({"a.num_batches_tracked": torch.tensor(1)}, r"differ in 'a.num_batches_tracked'"),
         ({SOME: torch.zeros(1).half().expand(160, 160, 1, 7)}, "as torch.float16, not float32"),
         ({"fc.bias": torch.full((1008,), torch.nan)}, "a NaN, an infinity or a negative variance in fc.bias"),

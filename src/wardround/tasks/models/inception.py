@@ -1,9 +1,9 @@
 """The network whose features FID is defined on: Inception-v3 as TensorFlow's graph of 2015-12-05 computes it.
 
-Szegedy et al. 2016 (arXiv:1512.00567), figures 5 to 7 and table 1; what this one graph does otherwise is that of the
-port to torch that the field uses (``pytorch-fid``): average pools do not count the zeros beyond the edge, the last block
-takes the highest of its neighbours where the paper has their mean, and there are 1008 classes. Names of weights are the
-port's, so that a file of them fits as it is.
+Szegedy et al. 2016 (arXiv:1512.00567), figures 5 to 7 and table 1. What this one graph does otherwise is that of the
+port to torch that the field uses (``pytorch-fid``): average pools do not count the zeros beyond the edge, the last
+block takes the highest of its neighbours where the paper has their mean, and there are 1008 classes. Weights have the
+port's names, so that a file of them fits as it is.
 """
 
 from __future__ import annotations
