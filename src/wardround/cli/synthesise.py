@@ -9,7 +9,7 @@ import typer
 
 INCEPTION_HELP = (
     "Weights of Inception, .pth or .safetensors, for FID and KID between real images, which have to be at hand, and "
-    "synthetic ones. None is part of this package."
+    "synthetic ones. They are not part of this package."
 )
 
 

@@ -41,9 +41,14 @@ class InceptionDistances:
     published: bool
 
     @property
+    def names(self) -> tuple[str, str]:
+        """What the two distances are called."""
+        return ("FID", "KID") if self.published else ("Fréchet distance", "kernel distance")
+
+    @property
     def said(self) -> str:
         """Both distances, and between what."""
-        fid, kid = ("FID", "KID") if self.published else ("Fréchet distance", "kernel distance")
+        fid, kid = self.names
         return (
             f"on Inception's features: {fid} {self.frechet:.3f}, {kid} {self.kernel:.5f}, between {self.images} real "
             f"{self.part} images and as many synthetic ones of the same classes, of {self.size_px} pixels"
@@ -52,6 +57,7 @@ class InceptionDistances:
     @property
     def warnings(self) -> list[str]:
         """What a reader of the two numbers has to know."""
+        fid, kid = self.names
         found = []
         if not self.published:
             found.append(
@@ -61,8 +67,8 @@ class InceptionDistances:
         if self.images <= FEATURES:
             found.append(
                 f"of {self.images} images a covariance of {FEATURES} features lacks full rank, which takes more than "
-                f"{FEATURES} of each side, and the Fréchet distance is biased upwards: compare it at equal numbers "
-                "alone, or read the kernel distance, which has no such bias"
+                f"{FEATURES} of each side, and the {fid} is biased upwards: compare it at equal numbers alone, or read "
+                f"the {kid}, which has no such bias"
             )
         return found
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from wardround.tasks.base import batches
 from wardround.tasks.models.inception import SIZE_PX, Inception
 
-BATCH = 32
+BATCH = 16
 
 
 def inception_features(network: Inception, pixels: np.ndarray, batch: int = BATCH) -> Iterator[np.ndarray]:
