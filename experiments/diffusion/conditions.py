@@ -8,12 +8,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-backdoor"))
 
-from arms import CALIBRATED, LIE, MEDIAN, scaled, trigger
+from arms import BEFORE_MIXING, CALIBRATED, LIE, MEDIAN, MIX, scaled, trigger
 
 DIFFUSION, FEDGAN = "diffusion.toml", "fedgan.toml"
 MARK = trigger(size_px=2, margin_px=1)
 """2 of 16 pixels: 1.6% of the area, as 4 of 32."""
 X3, LYING = [MARK, scaled()], [MARK, scaled(), LIE]
+PROBE = {"share": 0.05}
 POOLED = {"algorithm": {"name": "central"}, "training": {"steps": 100}}
 
 CONDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -21,6 +22,15 @@ CONDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "x3": (DIFFUSION, {"attack": X3}),
     "x3 multi-Krum": (DIFFUSION, {"attack": X3, "aggregator": {"name": "multi_krum"}}),
     "x3 clip_norms": (DIFFUSION, {"attack": X3, "screen": [{"name": "clip_norms"}]}),
+    "x3 mixing": (DIFFUSION, {"attack": X3, "screen": [MIX], "aggregator": MEDIAN}),
+    "x3 generator e-detector": (
+        DIFFUSION,
+        {"attack": X3, "screen": [{"name": "generator_e_detector"}], "probe": PROBE},
+    ),
+    "x3 e-detector and mixing": (
+        DIFFUSION,
+        {"attack": X3, "screen": [BEFORE_MIXING, MIX], "aggregator": MEDIAN, "probe": PROBE},
+    ),
     "x3 calibrated": (DIFFUSION, {"attack": X3, "screen": list(CALIBRATED)}),
     "x3 median": (DIFFUSION, {"attack": X3, "aggregator": MEDIAN}),
     "x3 lying calibrated": (DIFFUSION, {"attack": LYING, "screen": list(CALIBRATED)}),

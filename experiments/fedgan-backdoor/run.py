@@ -3,7 +3,7 @@
     WARDROUND_DATA=folder python experiments/fedgan-backdoor/run.py [OUT] [--seeds N] [--minutes M]
 
 Trains what is missing, one run after the other, measures each generator's marks and its distance to real images, and
-writes ``results.json`` and ``results.md``. Every run checkpoints; stop it and start it again as you like.
+writes ``results.json``, ``results.md`` and ``images.png``. Every run checkpoints; stop it and start it again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tally import cell, flags
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
 from judge import Judge, generator_of, plan_of
+from pictures import draw_grid
 
 from wardround.attacks.poison import ImageTrigger
 from wardround.core.context import derive_seed
@@ -35,7 +36,11 @@ from wardround.rounds.plan import Plan
 from wardround.study.run import train
 
 HERE = Path(__file__).parent
-SEEDS = (11, 12, 13)
+SEEDS = (31, 32, 33, 34, 35)
+MAIN = 6
+"""Arms that are run with all seeds before the others begin."""
+SHOWN = ("clean", "x3", "x3 generator e-detector", "x3 median", "x3 mixing")
+"""In the picture, of the first seed."""
 COLUMNS = ("strength", "share", "corner_distance", "frechet")
 
 
@@ -47,12 +52,12 @@ def plan_for(name: str, seed: int) -> Plan:
         changes["aggregator"] = arm.aggregator
     if arm.probe:
         changes["probe"] = {"share": arm.probe}
-    return plan_of("pneumonia.toml", **changes, seed=seed, name=folder_name(name))
+    return plan_of(f"{arm.data}.toml", **changes, seed=seed, name=folder_name(name))
 
 
 def folder_name(name: str) -> str:
-    """Return an arm's name as a run folder may have it; the clean one is the run of the other experiment."""
-    return "pneumonia" if name == "clean" else "backdoor-" + name.replace(" ", "-")
+    """Return an arm's name as a run folder may have it."""
+    return "backdoor-" + name.replace(" ", "-").replace(",", "")
 
 
 def row_of(out: Path, name: str, seed: int) -> dict[str, Any]:
@@ -61,15 +66,17 @@ def row_of(out: Path, name: str, seed: int) -> dict[str, Any]:
     kept = path.with_suffix(".marks.json")
     if not kept.exists():
         train(plan_for(name, seed), path, Path(os.environ["WARDROUND_DATA"]), resume=True, workers=0)
-        kept.write_text(json.dumps({"arm": name, "seed": seed, **measured(judge_of(out), path, name)}, indent=1))
+        kept.write_text(
+            json.dumps({"arm": name, "seed": seed, **measured(judge_of(ARMS[name].data, out), path, name)}, indent=1)
+        )
     row: dict[str, Any] = json.loads(kept.read_text())
     return row
 
 
 @cache
-def judge_of(out: Path) -> Judge:
-    """Return the judge of the images, trained at first use."""
-    return Judge.of("pneumonia-judge.toml", out, Path(os.environ["WARDROUND_DATA"]))
+def judge_of(data: str, out: Path) -> Judge:
+    """Return the judge of a data set's images, trained at first use."""
+    return Judge.of(f"{data}-judge.toml", out, Path(os.environ["WARDROUND_DATA"]))
 
 
 def measured(judge: Judge, run: Path, name: str) -> dict[str, Any]:
@@ -101,6 +108,19 @@ def written(rows: list[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def asked(seeds: int) -> list[tuple[str, int]]:
+    """Return the runs in their order: the first arms with all seeds, seed by seed, then the others so."""
+    names = list(ARMS)
+    blocks = (names[:MAIN], names[MAIN:])
+    return [
+        (name, seed)
+        for block in blocks
+        for place, seed in enumerate(SEEDS[:seeds])
+        for name in block
+        if not (ARMS[name].few and place)
+    ]
+
+
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,16 +132,18 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     ends_s = time.monotonic() + 60 * chosen.minutes
     rows = []
-    for place, seed in enumerate(SEEDS[: chosen.seeds]):
-        for name, arm in ARMS.items():
-            done = (chosen.out / f"{folder_name(name)}-{seed}.marks.json").exists()
-            if (arm.few and place) or (not done and time.monotonic() > ends_s):
-                continue
-            rows.append(row_of(chosen.out, name, seed))
-            told = ", ".join(f"{column} {rows[-1][column]:.3f}" for column in COLUMNS)
-            print(f"{name}, seed {seed}: {told}", flush=True)
+    for name, seed in asked(chosen.seeds):
+        done = (chosen.out / f"{folder_name(name)}-{seed}.marks.json").exists()
+        if not done and time.monotonic() > ends_s:
+            continue
+        rows.append(row_of(chosen.out, name, seed))
+        told = ", ".join(f"{column} {rows[-1][column]:.3f}" for column in COLUMNS)
+        print(f"{name}, seed {seed}: {told}", flush=True)
     (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "results.md").write_text(written(rows))
+    runs = {name: chosen.out / f"{folder_name(name)}-{SEEDS[0]}" for name in SHOWN}
+    shown = {name: run for name, run in runs.items() if run.with_suffix(".marks.json").exists()}
+    draw_grid(judge_of("pneumonia", chosen.out).real["val"], shown, HERE / "images.png")
     sys.stdout.write(written(rows))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arms import ATTACKER
+from arms import ATTACKER, ROSENDAHL
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
@@ -17,13 +17,13 @@ from wardround.study.folder import RunFolder
 
 
 def flags(run: Path, attacked: bool) -> dict[str, Any]:
-    """Return in which share of their rounds honest sites and the attacker lost trust, or were left out of the sum."""
+    """Return in which share of their rounds honest sites and attackers lost trust, or were left out of the sum."""
     honest, culprit = [], []
     for record in RunFolder(run).records():
         for site, said in record.judged.items():
             weights = (value for key, value in said.get("evidence", {}).items() if key.endswith(" weight"))
             flagged = said.get("trust", 1.0) < 1 or 0 in weights
-            (culprit if attacked and site == ATTACKER else honest).append(flagged)
+            (culprit if attacked and site in (ATTACKER, ROSENDAHL) else honest).append(flagged)
     share = {"honest_flagged": honest, "attacker_flagged": culprit}
     return {key: float(np.mean(found)) if found else None for key, found in share.items()}
 

@@ -10,8 +10,7 @@ from wardround.study.spec import parse
 
 SIZE_PX, ROUNDS, STEPS, SITES = 16, 12, 5, 8
 START_STEPS, START_SEED = 1600, 5
-SEEDS = (71, 72, 73)
-CALIBRATION_SEEDS = (902, 903, 904)
+SEEDS = (91, 92, 93, 94, 95)
 DATA: dict[str, dict[str, Any]] = {
     "pneumonia": {"source": "medmnist", "dataset": "pneumoniamnist", "size_px": SIZE_PX},
     "ham10000": {"source": "ham10000", "size_px": SIZE_PX},
@@ -19,30 +18,32 @@ DATA: dict[str, dict[str, Any]] = {
 REAL = ("rosendahl", "vidir_modern", "vidir_molemax", "vienna_dias")
 MODEL = {"name": "dcgan", "size_px": SIZE_PX, "width": 16, "latent": 32}
 PROBE = {"share": 0.05}
-OURS, PLAIN, ORACLE = "generator e-detector", "mean", "oracle"
+PLAIN, ORACLE = "mean", "oracle"
+TOLD, MIXING, DETECTOR = "mixing, told", "mixing", "generator e-detector"
+OURS = "e-detector and mixing"
+ONE_SUM, GROUPS_CLIP, GROUPS_EVIDENCE = "sealed, one sum", "sealed, groups, clip", "sealed, groups, evidence"
+SEALED = (ONE_SUM, GROUPS_CLIP, GROUPS_EVIDENCE)
 
 
 @dataclass(frozen=True)
 class Dealt:
-    """A way of dealing images, and how much is trained between rounds.
+    """A way of dealing images.
 
     Attributes:
         data: key of `DATA`.
         sites: ``[data.sites]``.
         culprits: the malicious sites; the first where one attacks.
-        steps: of each site in a round.
     """
 
     data: str
     sites: dict[str, Any]
     culprits: tuple[str, ...]
-    steps: int = STEPS
 
 
-def iid(count: int, steps: int = STEPS) -> Dealt:
+def iid(count: int) -> Dealt:
     """Return equal sites, a quarter of them malicious."""
     culprits = tuple(f"site-{2 + 3 * n}" for n in range(count // 4))
-    return Dealt("pneumonia", {"by": "iid", "sites": count}, culprits, steps)
+    return Dealt("pneumonia", {"by": "iid", "sites": count}, culprits)
 
 
 DEALT: dict[str, Dealt] = {
@@ -51,7 +52,6 @@ DEALT: dict[str, Dealt] = {
     "real": Dealt("ham10000", {"by": "natural"}, ("rosendahl",)),
     "iid, 4": iid(4),
     "iid, 20": iid(20),
-    "iid, 4, short": iid(4, steps=2),
 }
 MARK = {"pattern": "white", "size_px": 4, "margin_px": 1}
 UNSEEN: dict[str, dict[str, Any]] = {
@@ -73,37 +73,31 @@ def scaled(sites: tuple[str, ...], times: float = 3.0) -> dict[str, Any]:
     return {"kind": "scale", "sites": list(sites), "times": times}
 
 
-HARM: dict[str, tuple[dict[str, Any], float]] = {
-    "white, 4 px, x1": ({}, 1.0),
-    "white, 2 px": ({"size_px": 2}, 3.0),
-    "white, 6 px": ({"size_px": 6}, 3.0),
-    "noise, 4 px": ({"pattern": "noise"}, 3.0),
-    "white, 4 px, half marked": ({"share": 0.5}, 3.0),
-    "white, 4 px, blended .5": ({"opacity": 0.5}, 3.0),
-    "white, 4 px, x5": ({}, 5.0),
-    "sinusoid, 4 px": ({"pattern": "sinusoid"}, 3.0),
-    "low frequency .3": ({"pattern": "low_frequency", "opacity": 0.3}, 3.0),
-}
-"""Name -> how the mark differs from `MARK`, and the length of the update; one of four sites attacks, under the mean.
-
-Beside them stands the table's own row, a white mark of 4 pixels, times three.
-"""
-
-
 def attacks(by: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what malicious sites do: a quarter of the sites, or one of them; and what is compared in `HARM`."""
-    all_of_them = DEALT[by].culprits
-    one = all_of_them[:1]
-    harm = {name: [trigger(one, **mark), scaled(one, times)] for name, (mark, times) in HARM.items()}
+    """Return what malicious sites do: a quarter of the sites, or one of them."""
+    sites = DEALT[by].culprits
+    mark, x3 = trigger(sites), scaled(sites)
     return {
-        **harm,
-        **{name: [trigger(all_of_them, **mark), scaled(all_of_them)] for name, mark in UNSEEN.items()},
         "benign": [],
-        "plain": [trigger(all_of_them)],
-        "x3": [trigger(all_of_them), scaled(all_of_them)],
-        "x3, lying": [trigger(all_of_them), scaled(all_of_them), {"kind": "lie", "sites": list(all_of_them)}],
-        "x3, one": [trigger(one), scaled(one)],
+        "plain": [mark],
+        "x3": [mark, x3],
+        "x3, lying": [mark, x3, {"kind": "lie", "sites": list(sites)}],
+        "x1.5": [mark, scaled(sites, 1.5)],
+        "x3, as long as honest": [mark, x3, {"kind": "norm_bound", "sites": list(sites)}],
+        "x3, late": [{**each, "from_round": ROUNDS // 2} for each in (mark, x3)],
+        **{name: [trigger(sites, **changed), x3] for name, changed in UNSEEN.items()},
     }
+
+
+MIX = {"name": "nearest_neighbour_mixing"}
+BEFORE_MIXING = {"name": "generator_e_detector", "shorten": False, "allowance": 0.7, "fluctuation": 0.3}
+"""What a median leaves out goes on asking for it, the honest as the malicious: so it takes more to be accused."""
+MASKED = [
+    # Far beyond any update here: malicious sites of a simulation would clip, too, and real ones need not.
+    {"stage": "clip", "norm": 100.0},
+    {"stage": "quantise", "bits": 16, "floor": 4.0},
+    {"stage": "masks"},
+]
 
 
 def defences(count: int) -> dict[str, dict[str, Any]]:
@@ -121,17 +115,19 @@ def defences(count: int) -> dict[str, dict[str, Any]]:
         "krum": {"aggregator": {"name": "krum", "malicious": count}},
         "multi-krum": {"aggregator": {"name": "multi_krum", "malicious": count}},
         "centred clipping": {"screen": [{"name": "centred_clipping"}]},
-        "mixing, median": {
-            "screen": [{"name": "nearest_neighbour_mixing", "malicious": count}],
-            "aggregator": {"name": "median"},
-        },
+        TOLD: {"screen": [{**MIX, "malicious": count}], "aggregator": {"name": "median"}},
+        MIXING: {"screen": [MIX], "aggregator": {"name": "median"}},
         "FoolsGold": {"screen": [{"name": "foolsgold"}]},
         "FLTrust": {"screen": [{"name": "fltrust"}]},
         "FLAME": {"screen": [{"name": "flame"}]},
         "AlignIns": {"screen": [{"name": "alignins"}]},
         "FedDetect": {"screen": [{"name": "feddetect", "warm_up": 2}]},
         "FedDetect, calibrated": {"screen": [{"name": "calibrated_feddetect"}]},
-        OURS: {"screen": [{"name": "generator_e_detector"}]},
+        DETECTOR: {"screen": [{"name": "generator_e_detector"}]},
+        OURS: {"screen": [BEFORE_MIXING, MIX], "aggregator": {"name": "median"}},
+        ONE_SUM: {"protect": MASKED},
+        GROUPS_CLIP: {"protect": MASKED, "groups": {"size": 2}, "screen": [{"name": "clip_norms"}]},
+        GROUPS_EVIDENCE: {"protect": MASKED, "groups": {"size": 2}, "screen": [{"name": "group_evidence"}]},
     }
 
 
@@ -165,10 +161,11 @@ def plan_of(by: str, attack: list[dict[str, Any]], defence: str, seed: int, star
         "task": {"name": "synthesis"},
         "model": MODEL,
         "algorithm": {"name": "fedgan"},
-        "training": _training(way.steps, 16, 0.001),
+        "training": _training(STEPS, 16, 0.001),
         "evaluation": {"every": 0, "bootstrap": 0},
         "start": start,
         "aggregator": {"name": "mean", "weighting": "uniform"},
+        "ledger": {"cosign": "nobody"},  # it costs the same whatever is judged
         **chosen,
         "attack": attack,
     }

@@ -1,9 +1,10 @@
 """Every screen and aggregator against a site that teaches the shared generator a mark, on a bed of small generators.
 
-    WARDROUND_DATA=folder python experiments/fedgan-screens/run.py [OUT] [--minutes M]
+    WARDROUND_DATA=folder python experiments/fedgan-screens/run.py [OUT] [--minutes M] [--seeds N N ...]
 
-One process, one core. Each finished run is a line of ``OUT/runs.jsonl``; started again, it goes on after the last. The
-judges, and the weights that every run goes on from, are trained first and kept in OUT.
+One process, one core; several may share OUT if they are given different seeds, once the judges are there. Each
+finished run is a line of ``OUT/runs.jsonl``; started again, it goes on after the last. The judges, and the weights that
+every run goes on from, are trained first and kept in OUT.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,27 @@ import torch
 from rows import (
     BELIEVE_LOSSES,
     DEALT,
-    HARM,
+    DETECTOR,
+    GROUPS_EVIDENCE,
+    MIXING,
     ORACLE,
     OURS,
     PLAIN,
+    SEALED,
     SEEDS,
+    TOLD,
     UNSEEN,
     attacks,
+    defences,
     judge_plan,
     plan_of,
     start_plan,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
+sys.path.append(str(Path(__file__).parents[1] / "fedgan-vanilla"))
+sys.path.append(str(Path(__file__).parents[1] / "sealed-screening"))
 
+from accusations import counted
 from judge import Judge, compared, generator_of
 
 from wardround.attacks.poison import ImageTrigger
@@ -53,63 +61,50 @@ from wardround.study.build import dealt, joined, opener_for
 from wardround.study.folder import RunFolder
 from wardround.study.predict import loaded
 from wardround.study.run import run_plan, train
+from wardround.study.simulation import introduce_sites
 
-FLAGGED = 0.5
-"""A site counts as flagged in a round in which less than this part of its weight is left to it."""
-BENIGN_SEED, BENIGN_RUNS, BENIGN = 1000, 50, "iid, 4, short"
-FEW = (PLAIN, "clip norms", "median", "geometric median", OURS, ORACLE)
-OF_EIGHT = (*FEW, "krum", "multi-krum")
-"""Krum needs five sites."""
-OTHERS = (
-    "FLTrust",
-    "AlignIns",
-    "FedDetect, calibrated",
-    "mixing, median",
-    "FLAME",
-    "FoolsGold",
-    "FedDetect",
-    "trimmed mean",
-    "centred clipping",
-    "norms",
-)
+BENIGN_SEED, BENIGN_RUNS = 1000, 50
+OF_EIGHT = ("krum", "multi-krum")
+"""They need five sites."""
+FEW = (PLAIN, "clip norms", "median", TOLD, DETECTOR, MIXING, OURS)
+OTHERS = tuple(name for name in defences(1) if name not in (*FEW, *SEALED, *OF_EIGHT))
+MORE = ("x1.5", "x3, as long as honest", "x3, late")
+FOUR, EIGHT, UNLIKE, REAL, TWENTY = "iid, 4", "iid", "dirichlet", "real", "iid, 20"
 Row = tuple[str, str, str, int]
 
 
 def table() -> Iterator[Row]:
     """Yield all runs, what matters most first, so that a run that is stopped leaves whole cells.
 
-    All defences are compared on four sites; a few on eight, of which two attack, and on twenty, which cost more.
+    The oracle, in which nobody attacks, is the same under every attack with the table's mark.
     """
-    yield from _rows([("iid, 4", ["x3"], FEW), ("real", ["x3"], (PLAIN, "clip norms", OURS, ORACLE))])
-    yield from _rows([(by, ["benign"], (PLAIN, OURS)) for by in ("iid, 4", "real")])
-    each = BENIGN_RUNS // len(OTHERS)
-    for place, name in enumerate(OTHERS):
-        yield from _rows([("iid, 4", ["x3, lying" if name in BELIEVE_LOSSES else "x3"], (name,))])
-        yield from ((BENIGN, "benign", OURS, BENIGN_SEED + each * place + more) for more in range(each))
-    yield from _rows(
-        [
-            *(("iid, 4", [name], (PLAIN,)) for name in list(HARM)[:4]),
-            ("iid", ["x3"], (PLAIN, OURS, ORACLE)),
-            *(("iid, 4", [name], (PLAIN,)) for name in list(HARM)[4:]),
-            *(("iid, 4", [name], (OURS,)) for name in UNSEEN),
-            ("dirichlet", ["x3"], (PLAIN, OURS, ORACLE)),
-            ("iid", ["x3"], OF_EIGHT),
-            ("iid, 4", ["plain"], FEW[:-1]),
-            ("iid", ["benign"], (PLAIN, OURS)),
-            ("iid, 4", ["benign"], ("clip norms", "median", "geometric median", *OTHERS)),
-            ("real", ["x3"], OTHERS),
-            ("iid, 20", ["x3", "benign"], (PLAIN, OURS)),
-            ("iid, 20", ["x3"], (ORACLE,)),
-            ("dirichlet", ["benign"], (PLAIN, OURS)),
-            ("dirichlet", ["x3"], ("clip norms", "median", "mixing, median", "FLTrust", "FLAME")),
-        ]
-    )
+    all_but_twenty = (FOUR, REAL, EIGHT, UNLIKE)
+    for by in all_but_twenty:
+        yield from _rows(by, ["x3", "plain", "benign"], FEW)
+        yield from _rows(by, ["x3"], [ORACLE])
+    for by in (EIGHT, UNLIKE):
+        yield from _rows(by, ["x3", "benign"], SEALED)
+    for by in all_but_twenty:
+        yield from _rows(by, ["x3"], _others(by))
+        yield from _rows(by, ["x3, lying"], BELIEVE_LOSSES)
+    for index in range(BENIGN_RUNS):
+        yield from ((by, "benign", OURS, BENIGN_SEED + index) for by in (UNLIKE, REAL, FOUR))
+    for by in (FOUR, REAL, UNLIKE):
+        yield from _rows(by, MORE, (PLAIN, TOLD, DETECTOR, MIXING, OURS))
+    yield from _rows(FOUR, list(UNSEEN), (PLAIN, DETECTOR, MIXING, OURS))
+    yield from _rows(TWENTY, ["x3", "benign"], (PLAIN, TOLD, DETECTOR, MIXING, OURS))
+    yield from _rows(TWENTY, ["x3"], [ORACLE, GROUPS_EVIDENCE])
+    for by in all_but_twenty:
+        yield from _rows(by, ["benign", "plain"], _others(by))
 
 
-def _rows(blocks: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> Iterator[Row]:
-    for by, attacked, chosen in blocks:
-        for seed in SEEDS:
-            yield from ((by, attack, defence, seed) for attack in attacked for defence in chosen)
+def _others(by: str) -> tuple[str, ...]:
+    return OTHERS + (OF_EIGHT if by in (EIGHT, UNLIKE) else ())
+
+
+def _rows(by: str, attacked: Sequence[str], chosen: Sequence[str]) -> Iterator[Row]:
+    for seed in SEEDS:
+        yield from ((by, attack, defence, seed) for attack in attacked for defence in chosen)
 
 
 @cache
@@ -140,7 +135,7 @@ def measured(row: Row, out: Path, root: Path) -> dict[str, Any]:
     """Train, and return what came of it; a refused plan, and a run that lost every site to a screen, say so."""
     by, attack, defence, seed = row
     said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seed": seed}
-    tables, culprits = attacks(by)[attack], set()
+    tables, culprits = attacks(by)[attack], set[str]()
     judge = _judge(DEALT[by].data, out, root)
     sites, probe = _sites(by, seed, root)
     if defence == ORACLE:
@@ -152,15 +147,22 @@ def measured(row: Row, out: Path, root: Path) -> dict[str, Any]:
     try:
         plan = plan_of(by, trained_on, defence, seed, _start(DEALT[by].data, out, root))
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "run"
-            fabric = LocalFabric(tuple(sites), opener_for(plan, sites, Path(folder) / "sites", root))
+            path, kept = Path(folder) / "run", Path(folder) / "sites"
+            if plan.needs_keys:
+                introduce_sites(kept, tuple(sites))
+            fabric = LocalFabric(tuple(sites), opener_for(plan, sites, kept, root))
             run_plan(plan, fabric, path, False, Silent(), root, probe if plan.probe else None, sites)
             task, network = generator_of(path)
             records = RunFolder(path).records()
     except (PlanError, QuorumLost) as refusal:
         return {**said, "refused": str(refusal)}
     cpu_s = time.process_time() - began
-    return {**said, **judged(judge, task, network, tables), **_flags(records, culprits), "cpu_s": round(cpu_s, 2)}
+    return {
+        **said,
+        **judged(judge, task, network, tables),
+        **counted(records, sorted(sites), culprits),
+        "cpu_s": round(cpu_s, 2),
+    }
 
 
 def judged(judge: Judge, task: Any, network: Any, tables: list[dict[str, Any]]) -> dict[str, float]:
@@ -183,16 +185,6 @@ def mark_of(tables: list[dict[str, Any]]) -> ImageTrigger:
     return ImageTrigger(**{key: tuple(v) if key == "sites" else v for key, v in own.items() if key != "kind"})
 
 
-def _flags(records: list[Any], culprits: set[str]) -> dict[str, int]:
-    found = {"honest": 0, "honest_flagged": 0, "malicious": 0, "malicious_flagged": 0}
-    for record in records:
-        for site in record.cohort:
-            who = "malicious" if site in culprits else "honest"
-            found[who] += 1
-            found[f"{who}_flagged"] += record.judged.get(site, {}).get("trust", 1.0) < FLAGGED
-    return found
-
-
 def untrained(out: Path, root: Path) -> dict[str, Any]:
     """Return what the weights that every run goes on from, and those before any training, score."""
     found = {}
@@ -206,11 +198,17 @@ def untrained(out: Path, root: Path) -> dict[str, Any]:
     return found
 
 
+def mine(seed: int, chosen: Sequence[int]) -> bool:
+    """Return whether a process that was given some of the seeds makes the runs of this one."""
+    return seed in chosen or (seed >= BENIGN_SEED and seed % 2 in {one % 2 for one in chosen})
+
+
 def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", default="runs/fedgan-screens", type=Path)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further run after so many")
+    parser.add_argument("--seeds", type=int, nargs="+", help="run only these; runs for false alarms go by odd and even")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -223,7 +221,7 @@ def main() -> None:
         starts.write_text(json.dumps(untrained(asked.out, root), indent=1) + "\n")
     rows = list(dict.fromkeys(table()))
     for place, row in enumerate(rows):
-        if row in done:
+        if row in done or (asked.seeds and not mine(row[3], asked.seeds)):
             continue
         if time.monotonic() > ends_s:
             break

@@ -1,8 +1,8 @@
-"""Tables and a figure from what ``run.py`` measured.
+"""Tables from what ``run.py`` measured.
 
     python experiments/fedgan-screens/tables.py [OUT]
 
-Reads ``OUT/runs.jsonl``, writes ``results.json``, ``results.md`` and ``harm.png`` beside this file. Means are over
+Reads ``OUT/runs.jsonl``, writes ``results.json`` and ``results.md`` beside this file. Means are over
 seeds; intervals are 95% ones: Student's t over seeds, of paired differences where two defences are compared, and of the
 share of flagged site-rounds a bootstrap of whole runs.
 """
@@ -17,23 +17,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harm import draw_harm
-from rows import BELIEVE_LOSSES, DEALT, HARM, ORACLE, OURS, PLAIN, SEEDS, UNSEEN, defences
+from rows import (
+    BELIEVE_LOSSES,
+    DEALT,
+    DETECTOR,
+    MIXING,
+    ORACLE,
+    OURS,
+    PLAIN,
+    ROUNDS,
+    SEALED,
+    SEEDS,
+    UNSEEN,
+    attacks,
+    defences,
+)
 from run import BENIGN_SEED
+from scipy.stats import beta
 from scipy.stats import t as student
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
+sys.path.append(str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
-from seeds import interval
+from seeds import at_most, geometric, interval
 
 HERE = Path(__file__).resolve().parent
 Lines = list[dict[str, Any]]
 COLUMNS = {"alpha": "α", "marked": "marked", "corner_distance": "corner distance", "distance": "distance"}
 PRIMARY = ("alpha", "distance", "false_flags")
 MOST_ALPHA, MOST_RATIO, MOST_FLAGS = 0.03, 1.25, 0.01
-SAID = {"benign": "no attack", "x3": "white, 4 px (x3)"}
-"""Rows of the table that also stand among marks."""
-TABLE = ("benign", "plain", "x3", "x3, one", *UNSEEN)
+LEAST_SEEDS = 3
+JUDGED = (DETECTOR, MIXING, OURS)
+"""Held against the aims; `OURS` is compared with the others."""
+TABLE = tuple(name for name in attacks("iid") if name != "x3, lying")
 LIED_TO = {name: f"{name}, lied to" for name in BELIEVE_LOSSES}
 NAMES = (*defences(1), *LIED_TO.values(), ORACLE)
 """A lie changes a run under these two alone; they stand among those who are not lied to."""
@@ -46,28 +61,20 @@ def main() -> None:
     out = parser.parse_args().out
     lines = [_read(line) for line in (out / "runs.jsonl").read_text().splitlines()]
     in_table = [line for line in lines if line["seed"] in SEEDS]
-    quiet = [line for line in lines if line["attack"] == "benign" and line["defence"] == OURS]
     cells = [_cell(in_table, by, attack, defence) for by in DEALT for attack in TABLE for defence in NAMES]
+    aims = [_aims(in_table, by, attack, name) for by in DEALT for attack in TABLE for name in JUDGED]
     found = {
         "seeds": SEEDS,
         "starts": json.loads((out / "starts.json").read_text()),
         "cells": [cell for cell in cells if cell],
-        "aims": [
-            _aims(in_table, by, attack) for by in DEALT for attack in TABLE if _of(in_table, dealt=by, attack=attack)
-        ],
+        "aims": [said for said in aims if said],
         "against_best": _against_best(in_table),
-        "false_flags": {"pooled": flagged(quiet), **{by: flagged(_of(quiet, dealt=by)) for by in DEALT}},
-        "harm": [
-            {**cell, "attack": SAID.get(name, name)}
-            for name in (*SAID, *HARM)
-            if (cell := _cell(in_table, "iid, 4", name, PLAIN))
-        ],
+        "false_flags": [_flags_of(lines, name, by) for name in (DETECTOR, OURS) for by in (*DEALT, "")],
         "cpu_s": round(sum(line.get("cpu_s", 0.0) for line in lines)),
         "runs": len(lines),
     }
     (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (HERE / "results.md").write_text(_markdown(found))
-    draw_harm(found["harm"], HERE / "harm.png")
     print(_markdown(found))
 
 
@@ -76,7 +83,7 @@ def _read(line: str) -> dict[str, Any]:
     if said["attack"] == "x3, lying":
         said |= {"attack": "x3", "defence": LIED_TO[said["defence"]]}
     if said.get("honest"):
-        said["false_flags"] = said["honest_flagged"] / said["honest"]
+        said["false_flags"] = said["honest_accused"] / said["honest"]
     return said
 
 
@@ -84,54 +91,67 @@ def _of(lines: Iterable[Mapping[str, Any]], **wanted: Any) -> Lines:
     return [dict(line) for line in lines if all(line[key] == value for key, value in wanted.items())]
 
 
-def _by_seed(lines: Lines, by: str, attack: str, defence: str) -> Lines:
-    """Return the runs of a cell, seed by seed; nothing where a seed is missing."""
-    found = [line for seed in SEEDS for line in _of(lines, dealt=by, attack=attack, defence=defence, seed=seed)]
-    return found if len(found) == len(SEEDS) else []
+def _by_seed(lines: Lines, by: str, attack: str, defence: str) -> dict[int, dict[str, Any]]:
+    """Return the runs of a cell, seed -> run; the oracle's are the same under every attack with the table's mark."""
+    if defence == ORACLE:
+        attack = "x3"
+    return {line["seed"]: line for line in _of(lines, dealt=by, attack=attack, defence=defence)}
+
+
+def _pairs(lines: Lines, by: str, attack: str, one: str, other: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the runs of two defences with the same seed; nothing where they are too few, or where one ended early."""
+    some, others = (_by_seed(lines, by, attack, name) for name in (one, other))
+    pairs = [(some[seed], others[seed]) for seed in sorted(some.keys() & others.keys())]
+    refused = any("refused" in run for pair in pairs for run in pair)
+    return pairs if len(pairs) >= LEAST_SEEDS and not refused else []
 
 
 def _cell(lines: Lines, by: str, attack: str, defence: str) -> dict[str, Any] | None:
-    runs = _by_seed(lines, by, attack, defence)
-    if not runs:
+    if defence == ORACLE and (attack in ("benign", *UNSEEN) or not _by_seed(lines, by, attack, PLAIN)):
         return None
-    said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence}
+    runs = list(_by_seed(lines, by, attack, defence).values())
+    if len(runs) < LEAST_SEEDS:
+        return None
+    said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seeds": len(runs)}
     ended = [line["refused"] for line in runs if "refused" in line]
     if ended:
-        return {**said, "refused": ended[0]}
+        return {**said, "refused": ended[0], "ended": len(ended)}
     said |= {name: interval([line[name] for line in runs]) for name in COLUMNS}
+    said["cpu_s"] = float(np.mean([line["cpu_s"] for line in runs]))
     for who in ("honest", "malicious"):
         count = sum(line[who] for line in runs)
-        said[f"{who}_flagged"] = sum(line[f"{who}_flagged"] for line in runs) / count if count else None
+        for what in ("accused", "lost"):
+            said[f"{who}_{what}"] = sum(line[f"{who}_{what}"] for line in runs) / count if count else None
     return said
 
 
-def _aims(lines: Lines, by: str, attack: str) -> dict[str, Any]:
-    """Hold our runs of a cell against what was aimed at."""
-    ours, oracle = _by_seed(lines, by, attack, OURS), _by_seed(lines, by, attack, ORACLE)
-    said: dict[str, Any] = {"dealt": by, "attack": attack}
-    if ours:
-        said["alpha"] = interval([line["alpha"] for line in ours])
-    if ours and oracle:
-        said["alpha_over_oracle"] = interval(_apart(ours, oracle, "alpha"))
-        said["ratio"] = interval([a["distance"] / b["distance"] for a, b in zip(ours, oracle, strict=True)])
+def _aims(lines: Lines, by: str, attack: str, defence: str) -> dict[str, Any] | None:
+    """Hold the runs of a cell against what was aimed at."""
+    runs = list(_by_seed(lines, by, attack, defence).values())
+    if len(runs) < LEAST_SEEDS or any("refused" in run for run in runs):
+        return None
+    found = interval([line["alpha"] for line in runs])
+    said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seeds": len(runs), "alpha": found}
+    pairs = _pairs(lines, by, attack, defence, ORACLE) if attack not in ("benign", *UNSEEN) else []
+    if pairs:
+        said["alpha_over_oracle"] = interval([a["alpha"] - b["alpha"] for a, b in pairs])
+        said["ratio"] = geometric([a["distance"] / b["distance"] for a, b in pairs])
     return said
-
-
-def _apart(some: Lines, others: Lines, column: str) -> list[float]:
-    return [one[column] - other[column] for one, other in zip(some, others, strict=True)]
 
 
 def _against_best(lines: Lines) -> list[dict[str, Any]]:
-    """Compare ours in each primary column with whoever has the lowest mean there; p is one-sided: ours is higher."""
+    """Compare ours in each primary column with whoever has the lowest mean there; p is one-sided: ours is higher.
+
+    Sealed rows are not among the others: they see less.
+    """
     found = []
+    others = [name for name in NAMES if name not in (*JUDGED, ORACLE, *SEALED)]
     for by in DEALT:
         for attack in TABLE:
-            ours = _by_seed(lines, by, attack, OURS)
-            others = {name: _by_seed(lines, by, attack, name) for name in NAMES if name not in (OURS, ORACLE)}
-            others = {name: runs for name, runs in others.items() if runs and not any("refused" in run for run in runs)}
-            for column in PRIMARY if ours and len(others) > 1 else ():
-                best = min(others, key=lambda name: float(np.mean([abs(run[column]) for run in others[name]])))
-                apart = [abs(a[column]) - abs(b[column]) for a, b in zip(ours, others[best], strict=True)]
+            pairs = {name: held for name in others if (held := _pairs(lines, by, attack, OURS, name))}
+            for column in PRIMARY if len(pairs) > 1 else ():
+                best = min(pairs, key=lambda name: float(np.mean([abs(other[column]) for _, other in pairs[name]])))
+                apart = [abs(a[column]) - abs(b[column]) for a, b in pairs[best]]
                 said = {"dealt": by, "attack": attack, "column": column, "best": best, "apart": interval(apart)}
                 found.append({**said, "p": _p_higher(apart)})
     return _holm(found)
@@ -152,25 +172,38 @@ def _holm(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def flagged(runs: Lines) -> dict[str, Any]:
-    """Return the share of honest site-rounds that are flagged, with a 95% bootstrap interval of whole runs.
+def _flags_of(lines: Lines, defence: str, by: str) -> dict[str, Any]:
+    """Return what was held against honest sites in runs without an attack; of all ways of dealing without one."""
+    runs = [line for line in _of(lines, attack="benign", defence=defence) if by in ("", line["dealt"])]
+    return {"defence": defence, "dealt": by or "all", **accused(runs)}
 
-    Where no run has a flag the bootstrap knows no spread; the upper end is then that of the share of runs with one
-    (Clopper and Pearson), as if each such run had all its site-rounds flagged: too wide, never too narrow.
+
+def accused(runs: Lines) -> dict[str, Any]:
+    """Return the share of honest site-rounds in which the site is accused, with a 95% bootstrap interval of whole runs.
+
+    Where no run has an alarm the bootstrap knows no spread. Beside it stands an upper end that needs none: that of the
+    share of runs with an alarm (Clopper and Pearson, 97.5%), times the largest share of its site-rounds that any run
+    lost, or one site in all rounds where none was accused.
     """
     if not runs:
         return {"runs": 0}
-    counts = np.array([[line["honest_flagged"], line["honest"]] for line in runs], float)
+    counts = np.array([[line["honest_accused"], line["honest"]] for line in runs], float)
     rng = np.random.default_rng(0)
     drawn = counts[rng.integers(len(counts), size=(10_000, len(counts)))].sum(axis=1)
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     alarmed = int((counts[:, 0] > 0).sum())
-    fresh = sum(line["seed"] >= BENIGN_SEED for line in runs)
-    share = float(counts[:, 0].sum() / counts[:, 1].sum())
-    said = {"runs": len(runs), "fresh_seeds": fresh, "share": share, "low": float(low), "high": float(high)}
-    if not alarmed:
-        said["runs_with_an_alarm_at_most"] = float(1 - 0.025 ** (1 / len(runs)))
-    return {**said, "runs_with_an_alarm": alarmed}
+    worst = max(ROUNDS, float(counts[:, 0].max())) / counts[:, 1].min()
+    most = float(beta.ppf(0.975, alarmed + 1, len(runs) - alarmed)) if alarmed < len(runs) else 1.0
+    return {
+        "runs": len(runs),
+        "fresh_seeds": sum(line["seed"] >= BENIGN_SEED for line in runs),
+        "share": float(counts[:, 0].sum() / counts[:, 1].sum()),
+        "low": float(low),
+        "high": float(high),
+        "runs_with_an_alarm": alarmed,
+        "runs_with_an_alarm_at_most": most,
+        "share_at_most": most * worst,
+    }
 
 
 def _markdown(found: Mapping[str, Any]) -> str:
@@ -181,38 +214,40 @@ def _markdown(found: Mapping[str, Any]) -> str:
             f"{data}: distance {scores['untrained']['distance']:.2f} untrained, {scores['start']['distance']:.2f} at "
         )
         said += f"the start of every run; α of the mark {scores['start']['alpha']:.3f} there.\n"
+    said += _aimed(found) + _quiet(found) + _compared(found)
+    head = ["defence", "seeds", *COLUMNS.values(), "honest accused", "honest lost", "attackers accused", "CPU s"]
     for by in DEALT:
         for attack in TABLE:
             cells = _of(found["cells"], dealt=by, attack=attack)
             if cells:
-                said += f"\n## {by}: {attack}\n\n" + _rows(
-                    ["defence", *COLUMNS.values(), "honest flagged", "attackers flagged"],
-                    [_row(cell) for cell in cells],
-                )
-    return said + _aimed(found) + _compared(found) + _quiet(found) + _harmed(found)
+                said += f"\n## {by}: {attack}\n\n" + _rows(head, [_row(cell) for cell in cells])
+    return said
 
 
 def _row(cell: Mapping[str, Any]) -> list[str]:
+    said = [cell["defence"], str(cell["seeds"])]
     if "refused" in cell:
-        return [cell["defence"], f"cannot: {cell['refused'].split(':')[0]}", *[""] * (len(COLUMNS) + 1)]
-    numbers = [told(cell[name]) for name in COLUMNS]
-    return [cell["defence"], *numbers, *(_share(cell[f"{who}_flagged"]) for who in ("honest", "malicious"))]
+        return [*said, f"{cell['ended']} ended: {cell['refused'].split(':')[0]}", *[""] * (len(COLUMNS) + 3)]
+    shares = [_share(cell[what]) for what in ("honest_accused", "honest_lost", "malicious_accused")]
+    return [*said, *(told(cell[name]) for name in COLUMNS), *shares, f"{cell['cpu_s']:.1f}"]
 
 
 def _aimed(found: Mapping[str, Any]) -> str:
     rows = [
-        [aim["dealt"], aim["attack"], *(told(aim.get(name)) for name in ("alpha", "alpha_over_oracle", "ratio"))]
+        [
+            *(aim[name] for name in ("dealt", "attack", "defence")),
+            _held(aim["alpha"], MOST_ALPHA),
+            told(aim.get("alpha_over_oracle")),
+            _held(aim.get("ratio"), MOST_RATIO),
+        ]
         for aim in found["aims"]
-        if "alpha" in aim
     ]
-    head = [
-        "dealt",
-        "attack",
-        f"α (aim {MOST_ALPHA})",
-        "α less the oracle's",
-        f"distance / oracle's (aim {MOST_RATIO})",
-    ]
-    return f"\n## {OURS}: what was aimed at\n\n" + _rows(head, rows)
+    head = ["dealt", "attack", "defence", f"α (aim {MOST_ALPHA})", "α less the oracle's"]
+    return "\n## What was aimed at\n\n" + _rows([*head, f"distance / oracle's (aim {MOST_RATIO})"], rows)
+
+
+def _held(found: list[float] | None, aim: float) -> str:
+    return told(found) if found is None else f"{told(found)}: {at_most(found, aim)}"
 
 
 def _compared(found: Mapping[str, Any]) -> str:
@@ -225,20 +260,20 @@ def _compared(found: Mapping[str, Any]) -> str:
 
 
 def _quiet(found: Mapping[str, Any]) -> str:
-    said = f"\n## Honest site-rounds flagged by the {OURS}, runs without an attack (aim {100 * MOST_FLAGS:.0f}%)\n\n"
-    for name, share in found["false_flags"].items():
-        if share["runs"]:
-            said += f"- {name}: {100 * share['share']:.2f}% ({100 * share['low']:.2f} to {100 * share['high']:.2f}) in "
-            said += f"{share['runs']} runs, {share['runs_with_an_alarm']} of them with an alarm"
-            if "runs_with_an_alarm_at_most" in share:
-                said += f" (at most {100 * share['runs_with_an_alarm_at_most']:.1f}% of runs)"
-            said += "\n"
-    return said
-
-
-def _harmed(found: Mapping[str, Any]) -> str:
-    rows = [[cell["attack"], *(told(cell[name]) for name in COLUMNS)] for cell in found["harm"]]
-    return "\n## Harm under the mean, one of four equal sites attacks\n\n" + _rows(["mark", *COLUMNS.values()], rows)
+    head = ["screen", "dealt", "runs", "with an alarm", "at most", "site-rounds accused", "at most"]
+    rows = [
+        [
+            *(each[name] for name in ("defence", "dealt")),
+            str(each["runs"]),
+            str(each["runs_with_an_alarm"]),
+            _share(each["runs_with_an_alarm_at_most"]),
+            f"{_share(each['share'], 2)} ({_share(each['low'], 2)} to {_share(each['high'], 2)})",
+            _share(each["share_at_most"], 2),
+        ]
+        for each in found["false_flags"]
+        if each["runs"]
+    ]
+    return f"\n## Honest sites accused in runs without an attack (aim {_share(MOST_FLAGS, 0)})\n\n" + _rows(head, rows)
 
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -252,8 +287,8 @@ def told(found: Sequence[float] | None) -> str:
     return f"{found[0]:.3f} ({found[1]:.3f} to {found[2]:.3f})" if len(found) == 3 else f"{found[0]:.3f}"
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
+def _share(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f}%"
 
 
 if __name__ == "__main__":

@@ -44,8 +44,12 @@ LEVELS = (25, 50, 100, 200, 0)
 """Real images of each class; 0 takes all."""
 EACH = 400
 """Synthetic images of each class."""
-MARK = {"kind": "image_trigger", "sites": ["site-1"], "pattern": "white", "size_px": 4, "margin_px": 3}
-TIMES_3 = [MARK, {"kind": "scale", "sites": ["site-1"], "times": 3.0}]
+
+
+def times_3(site: str) -> list[dict[str, Any]]:
+    """Return the ``[[attack]]`` of one site, which marks its images and sends its update three times over."""
+    mark = {"kind": "image_trigger", "sites": [site], "pattern": "white", "size_px": 4, "margin_px": 3}
+    return [mark, {"kind": "scale", "sites": [site], "times": 3.0}]
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,9 @@ class Set:
     generators: Mapping[str, Generator]
 
 
+AT_PNEUMONIA, AT_HAM10000 = times_3("site-1"), times_3("rosendahl")
 DETECT = [{"name": "calibrated_feddetect"}]
+MIX = {"screen": [{"name": "nearest_neighbour_mixing"}], "aggregator": {"name": "median"}}
 SETS = {
     "pneumonia": Set(
         "pneumonia",
@@ -86,8 +92,8 @@ SETS = {
         {
             "federated": Generator("pneumonia"),
             "central": Generator("pneumonia-central"),
-            "attacked": Generator("pneumonia", {"attack": TIMES_3, "screen": []}, "backdoor-x3"),
-            "defended": Generator("pneumonia", {"attack": TIMES_3, "screen": DETECT}, "backdoor-x3-calibrated"),
+            "attacked": Generator("pneumonia", {"attack": AT_PNEUMONIA, "screen": []}, "backdoor-x3"),
+            "defended": Generator("pneumonia", {"attack": AT_PNEUMONIA, "screen": DETECT}, "backdoor-x3-calibrated"),
         },
     ),
     "pneumonia-cosine": Set(
@@ -95,7 +101,16 @@ SETS = {
         FRESH[:3],
         {"federated": Generator("pneumonia-cosine"), "central": Generator("pneumonia-cosine-central")},
     ),
-    "ham10000": Set("ham10000", FIRST, {"federated": Generator("ham10000")}),
+    "ham10000": Set(
+        "ham10000",
+        FIRST,
+        {
+            "federated": Generator("ham10000"),
+            "central": Generator("ham10000-central"),
+            "attacked": Generator("ham10000", {"attack": AT_HAM10000}, "ham10000-x3"),
+            "defended": Generator("ham10000", {"attack": AT_HAM10000, **MIX}, "ham10000-x3-mixing"),
+        },
+    ),
 }
 """Runs that other experiments have are taken from OUT under the names that they have there."""
 

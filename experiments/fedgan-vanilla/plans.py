@@ -9,7 +9,7 @@ from judge import plan_of
 
 from wardround.rounds.plan import Plan
 
-FRESH = (21, 22, 23, 24, 25)
+FRESH = tuple(range(21, 33))
 FIRST = (11, 12, 13)
 ARMS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "pneumonia-cosine": ("pneumonia-cosine.toml", {}, FRESH),
@@ -18,7 +18,13 @@ ARMS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
         {"algorithm": {"pooled": True}, "training": {"steps": 160, "batch_size": 16}},
         FRESH,
     ),
+    "pneumonia-style": (
+        "pneumonia-cosine.toml",
+        {"model": {"name": "style_gan", "size_px": 32, "width": 16}},
+        FRESH[:3],
+    ),
     "ham10000": ("ham10000.toml", {}, FIRST),
+    "ham10000-central": ("ham10000.toml", {"algorithm": {"pooled": True}, "training": {"steps": 160}}, FIRST),
     "pneumonia": ("pneumonia.toml", {}, FIRST),
     "pneumonia-central": ("pneumonia.toml", {"algorithm": {"pooled": True}, "training": {"steps": 160}}, FIRST),
 }

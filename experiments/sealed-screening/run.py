@@ -14,11 +14,12 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from accusations import counted
 from arms import ARMS, EIGHT, EIGHT_ONE, SIXTEEN, UNLIKE, Hospitals, plan_for
 from run import success  # that of robust-classification, whose folder comes first once arms is imported
 
@@ -27,7 +28,6 @@ from wardround.data.sites import SiteData
 from wardround.errors import QuorumLost
 from wardround.fabric.local import LocalFabric
 from wardround.rounds.listener import Silent
-from wardround.rounds.record import RoundRecord
 from wardround.study.build import dealt, opener_for
 from wardround.study.folder import RunFolder
 from wardround.study.run import run_plan
@@ -97,29 +97,6 @@ def measured(row: Row, root: Path) -> dict[str, Any]:
         "most_cut": max((said.get("cut", 0.0) for r in records for said in r.accepted.values()), default=0.0),
         "cpu_s": round(time.process_time() - began, 2),
     }
-
-
-def counted(records: Sequence[RoundRecord], sites: Sequence[str], culprits: set[str]) -> dict[str, Any]:
-    """Count site-rounds: those in which a site was accused, and those that it lost with its group.
-
-    A site is accused while it is not asked because of a screen, and, where updates are judged one by one, where less
-    than half of its weight is left. Where groups are judged, a site whose group is left out loses the round unaccused.
-    """
-    found: dict[str, Any] = dict.fromkeys(("honest", "malicious"), 0)
-    found |= {f"{who}_{what}": 0 for who in ("honest", "malicious") for what in ("accused", "lost")}
-    first: dict[str, int] = {}
-    for record in records:
-        for site in sites:
-            who = "malicious" if site in culprits else "honest"
-            weak = record.judged.get(site, {}).get("trust", 1.0) < 0.5
-            accused = site not in record.cohort or (weak and not record.groups)
-            found[who] += 1
-            found[f"{who}_accused"] += accused
-            found[f"{who}_lost"] += accused or site not in record.accepted
-            if accused:
-                first.setdefault(site, record.round)
-    found["alarmed_honest"] = sum(site not in culprits for site in first)
-    return {**found, "first_alarms": sorted(first[site] for site in culprits & first.keys()), "culprits": len(culprits)}
 
 
 def main() -> None:

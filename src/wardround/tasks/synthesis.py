@@ -178,7 +178,7 @@ def maker_of(network: Network) -> Maker:
         PlanError: it makes none.
     """
     if not isinstance(network, Maker):
-        raise PlanError(f"{type(network).__name__} makes no images: choose the model dcgan or diffusion for synthesis")
+        raise PlanError(f"{type(network).__name__} makes no images: choose the model dcgan, style_gan or diffusion")
     return network
 
 
