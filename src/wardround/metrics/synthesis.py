@@ -18,6 +18,7 @@ from wardround.errors import DataError
 FloatArray = NDArray[np.float64]
 NEIGHBOURS_OF_A_MANIFOLD = 3
 NEIGHBOURS_OF_A_BALL = 5
+ROWS_AT_A_TIME = 1024
 
 
 def frechet_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
@@ -35,10 +36,9 @@ def frechet_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
     """
     real, made = _clouds(real, made, least=2)
     shift = real.mean(axis=0) - made.mean(axis=0)
-    one, other = (np.atleast_2d(np.cov(cloud, rowvar=False)) for cloud in (real, made))
-    root = _root(one)
-    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0)).sum()
-    return float(max(0.0, shift @ shift + np.trace(one) + np.trace(other) - 2 * shared))
+    one, other = _factor(real), _factor(made)
+    shared = np.linalg.svd(one @ other.T, compute_uv=False).sum()
+    return float(max(0.0, shift @ shift + (one**2).sum() + (other**2).sum() - 2 * shared))
 
 
 def kernel_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
@@ -54,8 +54,8 @@ def kernel_distance(real: NDArray[Any], made: NDArray[Any]) -> float:
         DataError: as for `frechet_distance`.
     """
     real, made = _clouds(real, made, least=2)
-    within = sum(_mean_of_pairs(_kernel(cloud, cloud)) for cloud in (real, made))
-    return float(within - 2 * _kernel(real, made).mean())
+    within = sum(_mean_of_pairs(cloud) for cloud in (real, made))
+    return within - 2 * _kernel_sum(real, made) / (len(real) * len(made))
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,26 @@ def _clouds(real: NDArray[Any], made: NDArray[Any], least: int) -> tuple[FloatAr
     return real.astype(np.float64), made.astype(np.float64)
 
 
-def _root(covariance: FloatArray) -> FloatArray:
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+def _factor(cloud: FloatArray) -> FloatArray:
+    """Return A with AᵀA the cloud's covariance, so that the singular values of ABᵀ are the roots of those of C C'.
+
+    It has as many rows as the cloud or as features, whichever are fewer.
+    """
+    centred = (cloud - cloud.mean(axis=0)) / np.sqrt(len(cloud) - 1)
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(cloud) > cloud.shape[1] else centred
 
 
-def _kernel(one: FloatArray, other: FloatArray) -> FloatArray:
-    return np.asarray((one @ other.T / one.shape[1] + 1) ** 3)
+def _kernel_sum(one: FloatArray, other: FloatArray) -> float:
+    """Add the kernel up over all pairs, some rows at a time: memory stays that of the clouds."""
+    starts = range(0, len(one), ROWS_AT_A_TIME)
+    return sum(float(_kernel(one[start : start + ROWS_AT_A_TIME] @ other.T, one.shape[1]).sum()) for start in starts)
 
 
-def _mean_of_pairs(kernel: FloatArray) -> float:
-    count = len(kernel)
-    return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))
+def _mean_of_pairs(cloud: FloatArray) -> float:
+    count = len(cloud)
+    alone = float(_kernel((cloud**2).sum(axis=1), cloud.shape[1]).sum())
+    return (_kernel_sum(cloud, cloud) - alone) / (count * (count - 1))
+
+
+def _kernel(products: FloatArray, features: int) -> FloatArray:
+    return np.asarray((products / features + 1) ** 3)

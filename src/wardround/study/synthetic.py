@@ -82,6 +82,20 @@ def _flat(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(len(pixels), -1).astype(np.float64)
 
 
+def ready(run: Path, out: Path, each: int) -> tuple[Synthesis, nn.Module]:
+    """Return a run's task and network, once it is known that images can be written.
+
+    Raises:
+        PlanError, RunFolderError, InputError: as for `synthesise`.
+    """
+    task, network = loaded_generator(RunFolder(run))
+    if not 1 <= each <= MOST_IMAGES // len(task.classes):
+        raise InputError(f"--each {each} is not between 1 and {MOST_IMAGES // len(task.classes)}")
+    if out.exists():
+        raise InputError(f"{out} exists: choose another --out")
+    return task, network
+
+
 def synthesise(run: Path, out: Path, each: int, seed: int) -> Path:
     """Write labelled synthetic images, one PNG for each, and a table that a manifest can name.
 
@@ -101,11 +115,7 @@ def synthesise(run: Path, out: Path, each: int, seed: int) -> Path:
     """
     from PIL import Image
 
-    task, network = loaded_generator(RunFolder(run))
-    if not 1 <= each <= MOST_IMAGES // len(task.classes):
-        raise InputError(f"--each {each} is not between 1 and {MOST_IMAGES // len(task.classes)}")
-    if out.exists():
-        raise InputError(f"{out} exists: choose another --out")
+    task, network = ready(run, out, each)
     rows = [("image", "label", "site", "patient")]
     try:
         out.mkdir(parents=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from wardround.errors import DataError
+from wardround.metrics import synthesis
 from wardround.metrics.synthesis import Overlap, frechet_distance, kernel_distance, overlap
 
 
@@ -36,7 +37,17 @@ def test_laws_of_the_frechet_distance(one: int, other: int, shift: float) -> Non
     assert frechet_distance(real, real + shift) == pytest.approx(5 * shift**2, rel=1e-6, abs=1e-6)
 
 
-def test_the_kernel_distance_is_that_of_a_loop() -> None:
+@pytest.mark.parametrize("count", [4, 12, 13, 60])
+def test_a_cloud_in_more_directions_than_it_has_points_is_as_far(count: int) -> None:
+    real, made = cloud(1, count), cloud(2, count, shift=0.5)
+    turned, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 5)))  # five directions, laid into twelve
+    found = frechet_distance(real @ turned.T, made @ turned.T)
+    assert found == pytest.approx(frechet_distance(real, made), rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [1024, 5])
+def test_the_kernel_distance_is_that_of_a_loop(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "ROWS_AT_A_TIME", rows)
     real, made = cloud(1, 12), cloud(2, 9)
 
     def k(x: np.ndarray, y: np.ndarray) -> float:
