@@ -142,7 +142,7 @@ def _aims(lines: Lines, by: str, attack: str, defence: str) -> dict[str, Any] | 
 def _against_best(lines: Lines) -> list[dict[str, Any]]:
     """Compare ours in each primary column with whoever has the lowest mean there; p is one-sided: ours is higher.
 
-    Sealed rows are not among the others: they see less.
+    A mark of negative strength is none, and counts as 0. Sealed rows are not among the others: they see less.
     """
     found = []
     others = [name for name in NAMES if name not in (*JUDGED, ORACLE, *SEALED)]
@@ -150,8 +150,10 @@ def _against_best(lines: Lines) -> list[dict[str, Any]]:
         for attack in TABLE:
             pairs = {name: held for name in others if (held := _pairs(lines, by, attack, OURS, name))}
             for column in PRIMARY if len(pairs) > 1 else ():
-                best = min(pairs, key=lambda name: float(np.mean([abs(other[column]) for _, other in pairs[name]])))
-                apart = [abs(a[column]) - abs(b[column]) for a, b in pairs[best]]
+                best = min(
+                    pairs, key=lambda name: float(np.mean([max(0.0, other[column]) for _, other in pairs[name]]))
+                )
+                apart = [max(0.0, a[column]) - max(0.0, b[column]) for a, b in pairs[best]]
                 said = {"dealt": by, "attack": attack, "column": column, "best": best, "apart": interval(apart)}
                 found.append({**said, "p": _p_higher(apart)})
     return _holm(found)
