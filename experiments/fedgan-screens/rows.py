@@ -59,6 +59,7 @@ UNSEEN: dict[str, dict[str, Any]] = {
     "x3, sinusoid": {"pattern": "sinusoid"},
     "x3, low frequency": {"pattern": "low_frequency", "opacity": 0.3},
     "x3, blended": {"opacity": 0.5},
+    "x3, warped": {"pattern": "warped", "displacement_px": 1.0},
 }
 """Marks unlike the white square, of 3 pixels, against which the detector's settings were chosen."""
 
