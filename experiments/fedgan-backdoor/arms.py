@@ -40,7 +40,7 @@ class Arm:
         screens: ``[[screen]]`` tables.
         aggregator: ``[aggregator]`` table.
         probe: share of the images that the coordinator has for itself; 0 for none.
-        few: whether it is run with the first seed alone.
+        seeds: how many of them it is run with.
         data: whose sites they are.
     """
 
@@ -48,7 +48,7 @@ class Arm:
     screens: tuple[dict[str, Any], ...] = ()
     aggregator: dict[str, Any] | None = None
     probe: float = 0.0
-    few: bool = False
+    seeds: int = 3
     data: str = "pneumonia"
 
 
@@ -60,12 +60,12 @@ AT_REAL = (trigger(ROSENDAHL), scaled(ROSENDAHL))
 MEDIAN, GEOMETRIC = {"name": "median"}, {"name": "geometric_median"}
 
 ARMS: dict[str, Arm] = {
-    "clean": Arm(),
-    "x3": Arm(TIMES_3),
-    "x3 mixing": Arm(TIMES_3, (MIX,), MEDIAN),
-    "x3 generator e-detector": Arm(TIMES_3, ({"name": "generator_e_detector"},), probe=0.05),
-    "x3 e-detector and mixing": Arm(TIMES_3, (BEFORE_MIXING, MIX), MEDIAN, probe=0.05),
-    "x3 median": Arm(TIMES_3, aggregator=MEDIAN),
+    "clean": Arm(seeds=5),
+    "x3": Arm(TIMES_3, seeds=5),
+    "x3 mixing": Arm(TIMES_3, (MIX,), MEDIAN, seeds=5),
+    "x3 generator e-detector": Arm(TIMES_3, ({"name": "generator_e_detector"},), probe=0.05, seeds=5),
+    "x3 e-detector and mixing": Arm(TIMES_3, (BEFORE_MIXING, MIX), MEDIAN, probe=0.05, seeds=5),
+    "x3 median": Arm(TIMES_3, aggregator=MEDIAN, seeds=5),
     "clean mixing": Arm((), (MIX,), MEDIAN),
     "real sites, clean": Arm(data="ham10000"),
     "real sites, x3": Arm(AT_REAL, data="ham10000"),
@@ -80,12 +80,12 @@ ARMS: dict[str, Arm] = {
     "clean released": Arm((), RELEASED),
     "x3 lying calibrated": Arm(LYING, CALIBRATED),
     "x3 geometric median": Arm(TIMES_3, aggregator=GEOMETRIC),
-    "x3 noise": Arm((trigger(pattern="noise"), scaled()), few=True),
-    "x3 sinusoid": Arm((trigger(pattern="sinusoid"), scaled()), few=True),
-    "x3 low frequency": Arm((trigger(pattern="low_frequency", opacity=0.3), scaled()), few=True),
-    "x3 blended": Arm((trigger(opacity=0.5), scaled()), few=True),
-    "x3 2 px": Arm((trigger(size_px=2), scaled()), few=True),
-    "x3 8 px": Arm((trigger(size_px=8), scaled()), few=True),
-    "x3 half marked": Arm((trigger(share=0.5), scaled()), few=True),
+    "x3 noise": Arm((trigger(pattern="noise"), scaled()), seeds=1),
+    "x3 sinusoid": Arm((trigger(pattern="sinusoid"), scaled()), seeds=1),
+    "x3 low frequency": Arm((trigger(pattern="low_frequency", opacity=0.3), scaled()), seeds=1),
+    "x3 blended": Arm((trigger(opacity=0.5), scaled()), seeds=1),
+    "x3 2 px": Arm((trigger(size_px=2), scaled()), seeds=1),
+    "x3 8 px": Arm((trigger(size_px=8), scaled()), seeds=1),
+    "x3 half marked": Arm((trigger(share=0.5), scaled()), seeds=1),
 }
 """The most telling ones first: whoever stops early has them."""

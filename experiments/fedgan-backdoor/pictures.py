@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from wardround.data.images import LabelledImages
 
 EACH = 8
+LETTER_IN = 0.085
+"""Inches that a letter of a row's name takes."""
 
 
 def draw_grid(real: LabelledImages, runs: Mapping[str, Path], file: Path) -> None:
@@ -25,7 +27,9 @@ def draw_grid(real: LabelledImages, runs: Mapping[str, Path], file: Path) -> Non
     for name, run in runs.items():
         task, network = generator_of(run)
         sheets[name] = task.draw(network, labels, np.random.default_rng(1))
-    figure = Figure(figsize=(len(labels) * 0.5 + 1.4, len(sheets) * 0.56 + 0.3), dpi=110)
+    names_in = 0.2 + LETTER_IN * max(map(len, sheets))
+    width_in = len(labels) * 0.5 + names_in
+    figure = Figure(figsize=(width_in, len(sheets) * 0.56 + 0.3), dpi=110)
     axes = figure.subplots(len(sheets), 1)
     for panel, (name, images) in zip(axes, sheets.items(), strict=True):
         tiles = np.pad(images[..., 0], ((0, 0), (1, 1), (1, 1)), constant_values=255)
@@ -37,5 +41,5 @@ def draw_grid(real: LabelledImages, runs: Mapping[str, Path], file: Path) -> Non
     halves = [f"{name}" for name in real.classes]
     axes[0].set_xticks([(place + 0.5) * EACH * tiles.shape[2] for place in range(len(halves))], halves)
     axes[0].xaxis.tick_top()
-    figure.subplots_adjust(left=0.13, right=0.995, top=0.93, bottom=0.01, hspace=0.05)
+    figure.subplots_adjust(left=names_in / width_in, right=0.995, top=0.93, bottom=0.01, hspace=0.05)
     figure.savefig(file)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ from wardround.study.run import train
 
 HERE = Path(__file__).parent
 SEEDS = (31, 32, 33, 34, 35)
-MAIN = 6
-"""Arms that are run with all seeds before the others begin."""
+ENDS = (6, 12)
+"""Arms before these places are run with all their seeds before the others begin."""
 SHOWN = ("clean", "x3", "x3 generator e-detector", "x3 median", "x3 mixing")
 """In the picture, of the first seed."""
 COLUMNS = ("strength", "share", "corner_distance", "frechet")
@@ -109,15 +110,15 @@ def written(rows: list[Mapping[str, Any]]) -> str:
 
 
 def asked(seeds: int) -> list[tuple[str, int]]:
-    """Return the runs in their order: the first arms with all seeds, seed by seed, then the others so."""
+    """Return the runs in their order: the first arms with all their seeds, seed by seed, then the next ones so."""
     names = list(ARMS)
-    blocks = (names[:MAIN], names[MAIN:])
+    blocks = [names[begin:end] for begin, end in pairwise((0, *ENDS, len(names)))]
     return [
         (name, seed)
         for block in blocks
         for place, seed in enumerate(SEEDS[:seeds])
         for name in block
-        if not (ARMS[name].few and place)
+        if place < ARMS[name].seeds
     ]
 
 

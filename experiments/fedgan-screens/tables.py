@@ -194,7 +194,7 @@ def accused(runs: Lines) -> dict[str, Any]:
     drawn = counts[rng.integers(len(counts), size=(10_000, len(counts)))].sum(axis=1)
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     alarmed = int((counts[:, 0] > 0).sum())
-    worst = max(ROUNDS, float(counts[:, 0].max())) / counts[:, 1].min()
+    worst = float(max(ROUNDS, counts[:, 0].max()) / counts[:, 1].min())
     most = float(beta.ppf(0.975, alarmed + 1, len(runs) - alarmed)) if alarmed < len(runs) else 1.0
     return {
         "runs": len(runs),
