@@ -103,7 +103,7 @@ SETS = {
     ),
     "ham10000": Set(
         "ham10000",
-        FIRST,
+        (*FIRST, 14, 15),
         {
             "federated": Generator("ham10000"),
             "central": Generator("ham10000-central"),
