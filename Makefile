@@ -38,11 +38,23 @@ reproduce: $(STAMP)
 	$(BIN)/python experiments/compression/run.py
 	$(BIN)/python experiments/next-hospital/run.py
 	$(BIN)/python experiments/inversion-attacks/run.py
+	$(BIN)/python experiments/inversion-defences/run.py
 	$(BIN)/python experiments/split-segmentation/run.py
 	$(BIN)/python experiments/split-restoration/run.py
 	$(BIN)/python experiments/split-leakage/run.py
 	$(BIN)/python experiments/privacy-audit/run.py
 	$(BIN)/python experiments/five-keys/run.py
+	$(BIN)/python experiments/fedgan-vanilla/run.py
+	$(BIN)/python experiments/fedgan-backdoor/run.py
+	$(BIN)/python experiments/fedgan-screens/run.py
+	$(BIN)/python experiments/fedgan-screens/tables.py
+	$(BIN)/python experiments/fedgan-screens/grid.py
+	$(BIN)/python experiments/fedgan-utility/run.py
+	$(BIN)/python experiments/diffusion/run.py
+	$(BIN)/python experiments/robust-classification/run.py
+	$(BIN)/python experiments/robust-classification/tables.py
+	$(BIN)/python experiments/sealed-screening/run.py
+	$(BIN)/python experiments/sealed-screening/tables.py
 
 clean:
 	rm -rf $(VENV) runs build dist
