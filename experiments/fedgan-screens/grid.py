@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from grid_figure import MEASURES, draw_grid
 from rows import DEALT, PLAIN, plan_of, scaled, trigger
-from run import _judge, _sites, _start, judged
+from run import judge_for, judged, sites_dealt, start_for
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fedgan-vanilla"))
 
@@ -96,9 +96,9 @@ def jobs() -> list[Job]:
 
 def measured(seed: int, cells: list[Cell], out: Path, root: Path) -> Iterator[dict[str, Any]]:
     """Train once, and yield what came of it for each cell's mark."""
-    judge, (sites, _) = _judge(DEALT[BY].data, out, root), _sites(BY, seed, root)
+    judge, (sites, _) = judge_for(DEALT[BY].data, out, root), sites_dealt(BY, seed, root)
     began = time.process_time()
-    plan = plan_of(BY, cells[0].attack, PLAIN, seed, _start(DEALT[BY].data, out, root))
+    plan = plan_of(BY, cells[0].attack, PLAIN, seed, start_for(DEALT[BY].data, out, root))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
         fabric = LocalFabric(tuple(sites), opener_for(plan, sites, Path(folder) / "sites", root))

@@ -110,23 +110,23 @@ def _rows(by: str, attacked: Sequence[str], chosen: Sequence[str], seeds: Sequen
 
 
 @cache
-def _sites(by: str, seed: int, root: Path) -> tuple[dict[str, SiteData], LabelledImages | None]:
+def sites_dealt(by: str, seed: int, root: Path) -> tuple[dict[str, SiteData], LabelledImages | None]:
     """Return the sites and the coordinator's images, which are set aside whoever asks for them."""
     return dealt(plan_of(by, [], OURS, seed, {}), root)
 
 
 @cache
-def _judge(data: str, out: Path, root: Path) -> Judge:
+def judge_for(data: str, out: Path, root: Path) -> Judge:
     """Return the judge of a data set, and its real images: those of the validation part."""
     plan = judge_plan(data)
     folder = RunFolder(train(plan, out / plan.name, root, resume=True, workers=0))
     way = next(by for by, dealt_so in DEALT.items() if dealt_so.data == data)
-    held = list(_sites(way, SEEDS[0], root)[0].values())
+    held = list(sites_dealt(way, SEEDS[0], root)[0].values())
     return Judge(loaded(folder, plan, None)[1], {"val": joined([site.val for site in held])})
 
 
 @cache
-def _start(data: str, out: Path, root: Path) -> dict[str, str]:
+def start_for(data: str, out: Path, root: Path) -> dict[str, str]:
     """Return the ``[start]`` of a data set."""
     plan = start_plan(data)
     file = train(plan, out / plan.name, root, resume=True, workers=0) / "model.safetensors"
@@ -138,8 +138,8 @@ def measured(row: Row, out: Path, root: Path) -> dict[str, Any]:
     by, attack, defence, seed = row
     said: dict[str, Any] = {"dealt": by, "attack": attack, "defence": defence, "seed": seed}
     tables, culprits = attacks(by)[attack], set[str]()
-    judge = _judge(DEALT[by].data, out, root)
-    sites, probe = _sites(by, seed, root)
+    judge = judge_for(DEALT[by].data, out, root)
+    sites, probe = sites_dealt(by, seed, root)
     if defence == ORACLE:
         sites = {name: site for name, site in sites.items() if name not in DEALT[by].culprits}
         trained_on: list[dict[str, Any]] = []
@@ -147,7 +147,7 @@ def measured(row: Row, out: Path, root: Path) -> dict[str, Any]:
         trained_on, culprits = tables, {site for one in tables for site in one["sites"]}
     began = time.process_time()
     try:
-        plan = plan_of(by, trained_on, defence, seed, _start(DEALT[by].data, out, root))
+        plan = plan_of(by, trained_on, defence, seed, start_for(DEALT[by].data, out, root))
         with tempfile.TemporaryDirectory() as folder:
             path, kept = Path(folder) / "run", Path(folder) / "sites"
             if plan.needs_keys:
@@ -191,7 +191,7 @@ def untrained(out: Path, root: Path) -> dict[str, Any]:
     """Return what the weights that every run goes on from, and those before any training, score."""
     found = {}
     for data in {way.data for way in DEALT.values()}:
-        judge, file = _judge(data, out, root), Path(_start(data, out, root)["file"])
+        judge, file = judge_for(data, out, root), Path(start_for(data, out, root)["file"])
         task, network = generator_of(file.parent)
         found[data] = {
             "start": judged(judge, task, network, []),

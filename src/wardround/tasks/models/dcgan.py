@@ -5,16 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from wardround.errors import PlanError
-
-if TYPE_CHECKING:
-    from wardround.tasks.models.style_gan import StyleGenerator
 
 LEAST_PX, MOST_PX = 16, 128
 _BASES = (4, 5, 6, 7)
@@ -51,14 +48,14 @@ class PairSpec(ABC):
         return max(0, self.size_px // _BASES[0]).bit_length() - 1
 
     @abstractmethod
-    def generator(self, channels: int, classes: int) -> Generator | StyleGenerator:
+    def generator(self, channels: int, classes: int) -> nn.Module:
         """Return the generator alone."""
 
     def build(self, channels: int, classes: int) -> Adversaries:
         """Return both networks for images of `channels` and for so many classes."""
         generator = self.generator(channels, classes)
         discriminator = Discriminator(classes, self.size_px, self.doublings, self.width, channels)
-        return Adversaries(generator, discriminator, self.latent)
+        return Adversaries(generator, discriminator, self.latent, self.size_px)
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,18 @@ class Adversaries(nn.Module):
     """A generator and a discriminator; implements `making.Maker`.
 
     Attributes:
-        generator: makes images; its `base` and `doublings` tell their size.
+        generator: makes images of noise and classes.
         discriminator: tells them from real ones.
         latent: numbers of noise that one image is made of.
         size_px: edge of the images.
     """
 
-    def __init__(self, generator: Generator | StyleGenerator, discriminator: Discriminator, latent: int) -> None:
+    def __init__(self, generator: nn.Module, discriminator: Discriminator, latent: int, size_px: int) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
         self.latent = latent
-        self.size_px = generator.base * 2**generator.doublings
+        self.size_px = size_px
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map noise and classes to images; see `Generator.forward`."""
@@ -115,7 +112,7 @@ class Generator(nn.Module):
 
     def __init__(self, inputs: int, size_px: int, doublings: int, width: int, channels: int) -> None:
         super().__init__()
-        self.base, self.doublings = size_px // 2**doublings, doublings
+        self.base = size_px // 2**doublings
         widths = [width * 2**level for level in range(doublings)][::-1]
         self.first = nn.Linear(inputs, widths[0] * self.base**2, bias=False)
         self.start = nn.Sequential(nn.BatchNorm2d(widths[0]), nn.ReLU())

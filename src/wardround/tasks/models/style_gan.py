@@ -44,7 +44,7 @@ class StyleGenerator(nn.Module):
 
     def __init__(self, latent: int, classes: int, size_px: int, doublings: int, width: int, channels: int) -> None:
         super().__init__()
-        self.base, self.doublings, self.latent = size_px // 2**doublings, doublings, latent
+        self.base, self.latent = size_px // 2**doublings, latent
         widths = [*(width * 2**level for level in reversed(range(doublings))), width // 2]
         self.told = _Scaled(classes, latent)
         self.mapping = nn.ModuleList(_Scaled(fan_in, latent, _MAPPING_PACE) for fan_in in (2 * latent, latent))

@@ -22,8 +22,9 @@ def test_it_makes_and_judges_images_of_its_size(
     kind: Kind, size_px: int, base: int, doublings: int, channels: int, classes: int
 ) -> None:
     torch.manual_seed(1)
-    pair = kind(size_px, width=4, latent=5).build(channels, classes)
-    assert (pair.generator.base, pair.generator.doublings) == (base, doublings)
+    spec = kind(size_px, width=4, latent=5)
+    pair = spec.build(channels, classes)
+    assert (size_px / 2**spec.doublings, spec.doublings) == (base, doublings)
     made = pair(torch.randn(3, 5 + classes))
     assert made.shape == (3, channels, size_px, size_px)
     assert made.abs().max() <= 2
