@@ -45,6 +45,10 @@ def defences(count: int) -> dict[str, dict[str, Any]]:
             "screen": [{"name": "nearest_neighbour_mixing", "malicious": count}],
             "aggregator": {"name": "median"},
         },
+        "mixing untold, median": {
+            "screen": [{"name": "nearest_neighbour_mixing"}],
+            "aggregator": {"name": "median"},
+        },
         "FoolsGold": {"screen": [{"name": "foolsgold"}]},
         "FLTrust": {"screen": [{"name": "fltrust"}], "probe": PROBE},
         "FLAME": {"screen": [{"name": "flame"}]},
