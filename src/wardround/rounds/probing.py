@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -70,6 +71,12 @@ class Probing:
         """Return what measures changes to `weights` in this round."""
         return RoundProbe(self, ctx, weights)
 
+    @cached_property
+    def real(self) -> Samples:
+        """The images as rows of numbers, the same ones in all rounds."""
+        pixels = self.images.batch(slice(None)).reshape(len(self.images), -1)
+        return Samples(pixels / 255.0, self.images.labels)
+
 
 @dataclass(eq=False)
 class RoundProbe:
@@ -103,9 +110,7 @@ class RoundProbe:
 
     def real(self) -> Samples:
         """Return the images; see `Probe.real`."""
-        images = self.probing.images
-        pixels = images.batch(slice(None)).reshape(len(images), -1)
-        return Samples(pixels / 255.0, images.labels)
+        return self.probing.real
 
     def made(self, change: Tensors, count: int) -> Samples:
         """Make images after `change`; see `Probe.made`."""

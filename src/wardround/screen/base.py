@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from wardround.checker import Combiner
 from wardround.core.context import RoundContext
 from wardround.core.update import Tensors, Update
+from wardround.metrics.whitening import Whitening
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Samples:
     def of(self, label: int) -> NDArray[np.float64]:
         """Return the images of one class."""
         return np.asarray(self.images[self.labels == label])
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """How much they vary within their classes; see `Whitening.of`."""
+        return Whitening.of(self.images, self.labels)
 
 
 class Probe(Protocol):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from wardround.checker import Combiner, View
 from wardround.core.update import Tensors, Update
 from wardround.errors import PlanError
-from wardround.metrics.whitening import Whitening
 from wardround.screen.base import Case, Judgement, Probe, Verdict
 from wardround.screen.clipping import shortened
 from wardround.screen.evidence import CEILING, alarm, is_left_out, weighed
@@ -129,8 +128,7 @@ class GeneratorEDetector:
 
     def _walk(self, case: Case, means: FloatArray, sites: Sequence[str]) -> _Walk:
         """Return where the sites' images move in this round, and how far they go on where they went before."""
-        real = _probe(case).real()
-        whitening = Whitening.of(real.images, real.labels)
+        whitening = _probe(case).real().whitening
         shifts = means - np.median(means, axis=0)
         ways = np.array([case.memory.get(_key(site, _WAY), np.zeros_like(shifts[0])) for site in sites])
         whitened = whitening.applied(shifts)
